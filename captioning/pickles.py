@@ -1,0 +1,138 @@
+"""Pickles from strangers, read without running anything that they name.
+
+Only builtin values, float arrays and the old Keras `Tokenizer` are understood. The classes that such pickles name are replaced by small stand-ins,
+made anew for each file; any other name is refused before it is looked up. The pure-Python unpickler is used because its memory grows with the
+file alone, whatever indices and lengths the file claims.
+"""
+
+import io
+import math
+import pickle
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+import numpy as np
+
+FLOATS = {kind: np.dtype(kind) for kind in ("f2", "f4", "f8")}
+KERAS_TOKENIZERS = ("keras_preprocessing.text", "keras.preprocessing.text", "keras.src.preprocessing.text",
+                    "tensorflow.keras.preprocessing.text", "keras.src.legacy.preprocessing.text")  # fmt: skip
+
+
+def load(data: bytes) -> Any:
+    """Return the value of a pickle: builtins, float arrays (`numpy.ndarray`), and for an old `Tokenizer` its attributes as a dictionary.
+
+    :raises pickle.UnpicklingError: it names something outside the allow-list (the message says what), or it is damaged.
+    """
+    try:
+        return _plain(_Reader(io.BytesIO(data)).load())
+    except pickle.UnpicklingError:
+        raise
+    except Exception as error:  # whatever a damaged or hostile pickle makes of the reader
+        raise pickle.UnpicklingError(f"damaged pickle ({type(error).__name__}: {error})") from error
+
+
+def dump(value: Any) -> bytes:
+    """Return the pickle of builtins and of float arrays, which come out as arrays under numpy 1.x and 2.x alike (protocol 4)."""
+    file = io.BytesIO()
+    _Writer(file, protocol=4).dump(value)
+    return file.getvalue()
+
+
+class _Writer(pickle.Pickler):
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, np.ndarray):  # numpy's own way names numpy._core, which numpy 1.x lacks
+            little = value.astype(value.dtype.newbyteorder("<"), copy=False)
+            return np.ndarray, (little.shape, little.dtype.str, little.tobytes())
+        return NotImplemented
+
+
+class _Reader(pickle._Unpickler):
+    def __init__(self, file: io.BytesIO):
+        super().__init__(file)
+        self.allowed = _stand_ins()
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.allowed:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which data never needs; nothing was run")
+        return self.allowed[module, name]
+
+    def persistent_load(self, identifier: Any) -> NoReturn:
+        raise pickle.UnpicklingError("it refers to objects outside the file; nothing was run")
+
+    def _with_plain_keys(load: Callable, last: slice) -> Callable:
+        """Check the keys first: the hash of tuples nested a hundred deep never ends."""
+
+        def checked(self: "_Reader") -> None:
+            if not all(isinstance(key, str | int | float | bytes | None) for key in self.stack[last]):
+                raise pickle.UnpicklingError("a dictionary has a key that is neither text nor number")
+            load(self)
+
+        return checked
+
+    dispatch = {  # noqa: RUF012 - the reference unpickler's table, without sets, extensions and old-style instances
+        code: load
+        for code, load in pickle._Unpickler.dispatch.items()
+        if bytes([code]) not in (pickle.EMPTY_SET, pickle.ADDITEMS, pickle.FROZENSET, pickle.INST, pickle.OBJ,
+                                 pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.NEXT_BUFFER)
+    }  # fmt: skip
+    for code, last in ((pickle.SETITEM, slice(-2, -1)), (pickle.SETITEMS, slice(0, None, 2)), (pickle.DICT, slice(0, None, 2))):
+        dispatch[code[0]] = _with_plain_keys(dispatch[code[0]], last)
+
+
+def _stand_ins() -> Mapping[tuple[str, str], Any]:
+    """Return what each allowed name stands for, made anew so that no file can change what the next one meets."""
+
+    class Dtype:
+        def __init__(self, kind: str, align: bool = False, copy: bool = False):
+            self.dtype = FLOATS[kind.lstrip("<=|")]
+
+        def __setstate__(self, state: tuple) -> None:
+            self.dtype = self.dtype.newbyteorder({"|": "="}.get(state[1], state[1]))
+
+    class Array:
+        """Both `numpy.ndarray` itself (its shape, type and bytes) and the empty array that `_reconstruct` fills later."""
+
+        def __init__(self, shape: tuple, dtype: Any, data: bytes = b""):
+            self.value = _array(shape, dtype, data) if data else None
+
+        def __setstate__(self, state: tuple) -> None:
+            _, shape, dtype, fortran, data = state
+            self.value = _array(shape, dtype, data, "F" if fortran else "C")
+
+    def _array(shape: tuple, dtype: Any, data: bytes, order: str = "C") -> np.ndarray:
+        dtype = (Dtype(dtype) if isinstance(dtype, str) else dtype).dtype
+        if isinstance(data, str):
+            data = data.encode("latin1")  # protocol 2 and older, written by Python 2
+        if math.prod(shape) * dtype.itemsize != len(data):
+            raise pickle.UnpicklingError(f"an array of shape {shape} and type {dtype} has {len(data)} bytes")
+        return np.frombuffer(data, dtype).reshape(shape, order=order)
+
+    def from_buffer(data: bytes, dtype: Any, shape: tuple, order: str) -> Array:
+        array = Array(shape, dtype)
+        array.__setstate__((1, shape, dtype, order == "F", data))
+        return array
+
+    def encode(text: str, encoding: str) -> bytes:
+        return text.encode({"latin1": "latin1", "latin-1": "latin1"}[encoding])
+
+    def dictionary(*arguments: Any) -> dict:
+        pairs = arguments[-1] if arguments and isinstance(arguments[-1], list) else []
+        return {str(key): value for key, value in pairs}
+
+    class Tokenizer:
+        pass
+
+    allowed = {("numpy", "ndarray"): Array, ("numpy", "dtype"): Dtype, ("_codecs", "encode"): encode,
+               ("collections", "OrderedDict"): dictionary, ("collections", "defaultdict"): dictionary,
+               ("builtins", "int"): "int", ("__builtin__", "int"): "int"}  # fmt: skip
+    for core in ("numpy.core", "numpy._core"):
+        allowed[f"{core}.multiarray", "_reconstruct"] = lambda kind, shape, code: Array(shape, "f4")
+        allowed[f"{core}.numeric", "_frombuffer"] = from_buffer
+    return allowed | {(module, "Tokenizer"): Tokenizer for module in KERAS_TOKENIZERS}
+
+
+def _plain(value: Any) -> Any:
+    """Replace the stand-ins at the top and one level below it by what they hold."""
+    if isinstance(value, dict):
+        return {key: getattr(item, "value", item) for key, item in value.items()}
+    return getattr(value, "value", vars(value) if hasattr(value, "__dict__") else value)

@@ -1,0 +1,87 @@
+"""Settings of a script: a frozen dataclass whose defaults people edit and whose comments are its `--help`."""
+
+import argparse
+import dataclasses
+import inspect
+import re
+import sys
+import types
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from captioning.errors import InputError
+
+Settings = TypeVar("Settings")
+
+
+def from_command_line(settings: type[Settings], arguments: list[str] | None = None) -> Settings:
+    """Return `settings` with the defaults that the command line overrides, and print them all.
+
+    A field `batch_size: int = 32  # photographs per forward pass` answers to `--batch-size`; its comment is its help. The types are
+    `Path`, `int`, `float`, `str`, `bool` (`--name` or `--no-name`), `Literal[...]` (choices), `tuple[X, ...]` (several values), and any of these `| None`.
+
+    :param arguments: the words of the command line; `sys.argv[1:]` when left out.
+    :raises TypeError: a field has no comment.
+    :raises SystemExit: `--help`, or an option that is unknown or has a wrong value (named on standard error).
+    """
+    comments = _comments(settings)
+    hints = get_type_hints(settings)
+    parser = argparse.ArgumentParser(
+        description=sys.modules[settings.__module__].__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    for field in dataclasses.fields(settings):
+        help = f"{comments[field.name]} (default: {_shown(field.default)})".replace("%", "%%")
+        parser.add_argument(_option(field.name), default=field.default, help=help, **_parsing(hints[field.name]))
+    values = vars(parser.parse_args(arguments))
+    chosen = settings(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    print("\n".join(f"{_option(name)} {_shown(value)}" for name, value in vars(chosen).items()), flush=True)
+    return chosen
+
+
+def run(main: Callable[[], None]) -> None:
+    """Call a script's `main`; a user's mistake and Ctrl-C end it with one line on standard error instead of a traceback.
+
+    :raises SystemExit: status 1 after an `InputError`, 130 after Ctrl-C.
+    """
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("\nstopped by Ctrl-C; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+        sys.exit(130)
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def _comments(settings: type) -> dict[str, str]:
+    """Read the comment of each field from the class's source."""
+    source = inspect.getsource(settings)
+    comments = dict(re.findall(r"^    (\w+): [^#\n]*#\s*(.+)$", source, re.MULTILINE))
+    missing = [field.name for field in dataclasses.fields(settings) if field.name not in comments]
+    if missing:
+        raise TypeError(f"settings without a comment, which is their help: {', '.join(missing)}")
+    return comments
+
+
+def _parsing(hint: Any) -> dict[str, Any]:
+    """Translate a type into the arguments of `ArgumentParser.add_argument`."""
+    if get_origin(hint) in (Union, types.UnionType):  # X | None
+        (hint,) = (part for part in get_args(hint) if part is not type(None))
+    if hint is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    if get_origin(hint) is tuple:
+        return {"type": get_args(hint)[0], "nargs": "+"}
+    if get_origin(hint) is Literal:
+        return {"choices": get_args(hint), "type": type(get_args(hint)[0])}
+    return {"type": hint}

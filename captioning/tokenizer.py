@@ -1,0 +1,53 @@
+"""The tokenizer: words to ids and back, with the ids of the Keras `Tokenizer` that the original used."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+START, END = "startseq", "endseq"
+FILTERS = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))
+
+
+def wrap(description: str) -> str:
+    """Return the description between the start and the end token."""
+    return f"{START} {description} {END}"
+
+
+def split_words(text: str) -> list[str]:
+    """Split a text as Keras' `text_to_word_sequence` does: lower case, punctuation but the apostrophe dropped, cut at spaces."""
+    return text.lower().translate(FILTERS).split()
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """The word index (ids from 1, by falling frequency, ties in order of appearance; 0 pads) and the maximum length in words.
+
+    The maximum length counts the start and end tokens; it is None where a drop-in file does not tell it.
+    """
+
+    word_index: dict[str, int]
+    maximum_length: int | None
+
+    @classmethod
+    def fit(cls, descriptions: Iterable[str]) -> "Tokenizer":
+        """Return the tokenizer of wrapped descriptions, with the ids that `keras.preprocessing.text.Tokenizer` gives them."""
+        descriptions = list(descriptions)
+        counts = Counter(word for description in descriptions for word in split_words(description))
+        by_frequency = sorted(counts, key=counts.get, reverse=True)
+        longest = max((len(description.split()) for description in descriptions), default=0)
+        return cls({word: number for number, word in enumerate(by_frequency, start=1)}, longest)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """The number of ids, with 0."""
+        return len(self.word_index) + 1
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """The word of each id; that of 0 is empty."""
+        return ("", *sorted(self.word_index, key=self.word_index.get))
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of the text's words; words outside the vocabulary are dropped, as Keras does."""
+        return [self.word_index[word] for word in split_words(text) if word in self.word_index]
