@@ -1,0 +1,263 @@
+"""The one keeper of training loops: a `fit` that can be killed at any moment and run again, to the same losses.
+
+Into the run's folder go checkpoint.weights.h5 (after each epoch: weights, optimizer, what the callbacks remember, history),
+history.csv and history.png.
+"""
+
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import keras
+import numpy as np
+import tensorflow as tf
+
+from captioning import files
+from captioning.errors import InputError
+
+CHECKPOINT = "checkpoint.weights.h5"
+REMEMBERED = (
+    "best",
+    "best_epoch",
+    "cooldown_counter",
+    "stopped_epoch",
+    "wait",
+)  # what callbacks carry from epoch to epoch
+
+History = dict[str, list[float]]
+
+
+def prepare(seed: int) -> None:
+    """Seed Python, NumPy and Keras, and let a GPU's memory grow as needed; call it before building a model."""
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    keras.utils.set_random_seed(seed)
+
+
+def fit(
+    model: keras.Model,
+    batches: Callable[[tf.Tensor], tf.data.Dataset],
+    *,
+    steps: int,
+    epochs: int,
+    seed: int,
+    folder: Path,
+    identity: dict[str, Any],
+    validation: tf.data.Dataset | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> History:
+    """Train a compiled model whose weights exist up to `epochs`, going on after the last finished epoch, and return the history of all epochs.
+
+    The same seed, settings and data give the same losses, however often the run was killed. A run that is finished, or that a callback
+    stopped early, only returns its history. Callbacks may remember `best`, `wait` and the like (`REMEMBERED`) between epochs, nothing else.
+
+    :param batches: epoch (int64 scalar, from 0) -> exactly `steps` batches, which depend on the epoch and the seed only.
+    :param identity: settings that must not change between a run and its continuation (plain values).
+    :raises InputError: the loss is not a number, the folder belongs to a run with another identity, or another run is writing there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        keeper = Keeper(folder, {**identity, "seed": seed, "steps an epoch": steps}, callbacks)
+        with model.distribute_strategy.scope():
+            keeper.restore(model)
+        if not keeper.stopped and keeper.finished < epochs:
+            if keeper.finished:
+                print(f"resuming after epoch {keeper.finished} of {epochs} ({keeper.path})", flush=True)
+            model.fit(
+                tf.data.Dataset.range(keeper.finished, epochs).flat_map(batches).prefetch(2),
+                steps_per_epoch=steps,
+                shuffle=False,  # the batches come shuffled
+                initial_epoch=keeper.finished,
+                epochs=epochs,
+                validation_data=validation,
+                callbacks=[Guard(), *callbacks, keeper],
+                verbose=1 if sys.stdout.isatty() else 2,
+            )
+        write_history(folder, keeper.history)
+    return keeper.history
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep the folder to one run at a time; a killed run leaves no lock behind.
+
+    :raises InputError: another run holds the folder.
+    """
+    path = folder / ".lock"
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"another run is writing into {folder} (it holds {path}): wait for it, or choose another folder"
+            ) from None
+        yield
+
+
+class Best(keras.callbacks.Callback):
+    """Hands a file's name to `write` whenever the monitored value is the best so far.
+
+    :param path: its name is a pattern such as `model-ep{epoch:03d}-loss{loss:.3f}.keras`; epochs count from 1.
+    """
+
+    def __init__(
+        self, path: Path, write: Callable[[Path], None], monitor: str = "val_loss", mode: Literal["min", "max"] = "min"
+    ):
+        super().__init__()
+        self.path, self.write, self.monitor, self.mode = path, write, monitor, mode
+        self.best: float | None = None
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        value = logs[self.monitor]
+        if self.best is None or (value < self.best if self.mode == "min" else value > self.best):
+            self.best = value
+            self.write(self.path.with_name(self.path.name.format(epoch=epoch + 1, **logs)))
+
+
+class Guard(keras.callbacks.Callback):
+    """Stops a run whose numbers are no longer numbers, before any other callback can save them."""
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        self.check(logs["loss"], f"the loss at batch {batch + 1}")
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        for name, value in logs.items():
+            self.check(value, name)
+        for weight in self.model.weights:
+            self.check(weight.numpy(), f"the weight {weight.path}")
+
+    def check(self, value: float | np.ndarray, name: str) -> None:
+        if not np.all(np.isfinite(value)):
+            raise InputError(
+                f"{name} is not a finite number: training has diverged, and goes no further. The last checkpoint is as it was; "
+                "look for extreme values in the data, or train anew in another folder with a lower learning rate"
+            )
+
+
+class Keeper(keras.callbacks.Callback):
+    """Writes the checkpoint after each epoch, restores it, and seeds the model's random layers anew for each epoch."""
+
+    def __init__(self, folder: Path, identity: dict[str, Any], callbacks: Sequence[keras.callbacks.Callback]):
+        super().__init__()
+        self.path = folder / CHECKPOINT
+        self.callbacks = callbacks
+        self.identity = json.loads(json.dumps(identity, default=str))  # as it comes back from a checkpoint
+        self.history: History = {}
+        self.memories: list[dict[str, Any]] = []
+        self.stopped = False
+
+    @property
+    def finished(self) -> int:
+        """The number of finished epochs."""
+        return len(self.history.get("loss", ()))
+
+    def restore(self, model: keras.Model) -> None:
+        """Bring the model, its optimizer and this keeper to the state of the checkpoint, if there is one."""
+        model.optimizer.build(model.trainable_variables)
+        if not self.path.exists():
+            return
+        state, arrays = read_checkpoint(self.path)
+        if state["identity"] != self.identity:
+            raise InputError(differences(self.path, state["identity"], self.identity))
+        for variable, array in zip(kept_variables(model), arrays, strict=True):
+            variable.assign(array)
+        self.history, self.memories, self.stopped = state["history"], state["memories"], state["stopped"]
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        for callback, memory in zip(self.callbacks, self.memories, strict=False):  # no memories in a new run
+            vars(callback).update(memory)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        generators = [variable for variable in self.model.variables if variable.name == "seed_generator_state"]
+        for position, state in enumerate(generators):
+            state.assign(np.random.SeedSequence((self.identity["seed"], epoch, position)).generate_state(2) >> 1)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(float(value))
+        state = {
+            "identity": self.identity,
+            "history": self.history,
+            "memories": [
+                {name: value for name, value in vars(callback).items() if name in REMEMBERED}
+                for callback in self.callbacks
+            ],
+            "stopped": self.model.stop_training,
+        }
+        write_checkpoint(self.path, state, kept_variables(self.model))
+        write_table(self.path.with_name("history.csv"), self.history)
+
+
+def kept_variables(model: keras.Model) -> list[keras.Variable]:
+    return [*model.weights, *model.optimizer.variables]
+
+
+def write_checkpoint(path: Path, state: dict[str, Any], variables: Sequence[keras.Variable]) -> None:
+    """Write plain state and variables, atomically: a dataset `state` (JSON) and one dataset for each variable, named by its position."""
+    with files.replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        file["state"] = json.dumps(state, default=float)  # NumPy numbers too
+        for position, variable in enumerate(variables):
+            file[f"variables/{position:05d}"] = variable.numpy()
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """Return the state and the arrays that `write_checkpoint` wrote.
+
+    :raises InputError: the file is damaged.
+    """
+    try:
+        with h5py.File(path) as file:
+            return json.loads(file["state"][()]), [dataset[()] for dataset in file["variables"].values()]
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(
+            f"{path} is no checkpoint of a training run ({error}): delete it to train from the start"
+        ) from error
+
+
+def differences(path: Path, there: dict[str, Any], here: dict[str, Any]) -> str:
+    """Say how two identities differ and what to do."""
+    lines = [
+        f"  {name}: {there.get(name, 'not set')} there, {here.get(name, 'not set')} now"
+        for name in {**there, **here}
+        if there.get(name) != here.get(name)
+    ]
+    return "\n".join(
+        [
+            f"{path} belongs to a run with other settings:",
+            *lines,
+            "repeat those settings, choose another folder, or delete that file to train from the start",
+        ]
+    )
+
+
+def write_history(folder: Path, history: History) -> None:
+    """Write history.csv (a line an epoch) and history.png (the losses) into the folder."""
+    write_table(folder / "history.csv", history)
+    draw_losses(folder / "history.png", history)
+
+
+def write_table(path: Path, history: History) -> None:
+    rows = zip(*history.values(), strict=True)
+    lines = [",".join(["epoch", *history])] + [
+        ",".join(map(str, [epoch, *row])) for epoch, row in enumerate(rows, start=1)
+    ]
+    files.write_text(path, "\n".join(lines) + "\n")
+
+
+def draw_losses(path: Path, history: History) -> None:
+    from matplotlib.figure import Figure  # slow to import, and needed once a run
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot(xlabel="epoch", ylabel="loss")
+    for name in ("loss", "val_loss"):
+        if name in history:
+            axes.plot(range(1, len(history[name]) + 1), history[name], marker=".", label=name)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend()
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)
