@@ -75,7 +75,11 @@ class _Reader(pickle._Unpickler):
         if bytes([code]) not in (pickle.EMPTY_SET, pickle.ADDITEMS, pickle.FROZENSET, pickle.INST, pickle.OBJ,
                                  pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.NEXT_BUFFER)
     }  # fmt: skip
-    for code, last in ((pickle.SETITEM, slice(-2, -1)), (pickle.SETITEMS, slice(0, None, 2)), (pickle.DICT, slice(0, None, 2))):
+    for code, last in (
+        (pickle.SETITEM, slice(-2, -1)),
+        (pickle.SETITEMS, slice(0, None, 2)),
+        (pickle.DICT, slice(0, None, 2)),
+    ):
         dispatch[code[0]] = _with_plain_keys(dispatch[code[0]], last)
 
 
@@ -124,7 +128,7 @@ def _stand_ins() -> Mapping[tuple[str, str], Any]:
 
     allowed = {("numpy", "ndarray"): Array, ("numpy", "dtype"): Dtype, ("_codecs", "encode"): encode,
                ("collections", "OrderedDict"): dictionary, ("collections", "defaultdict"): dictionary,
-               ("builtins", "int"): "int", ("__builtin__", "int"): "int"}  # fmt: skip
+               ("builtins", "int"): "int", ("__builtin__", "int"): "int", ("__builtin__", "long"): "int"}  # fmt: skip
     for core in ("numpy.core", "numpy._core"):
         allowed[f"{core}.multiarray", "_reconstruct"] = lambda kind, shape, code: Array(shape, "f4")
         allowed[f"{core}.numeric", "_frombuffer"] = from_buffer

@@ -1,0 +1,452 @@
+"""The only place that opens or writes the files that pass from step to step.
+
+Reading runs nothing that a file contains; writing goes to a temporary name in the same folder and is renamed when it is whole.
+"""
+
+import hashlib
+import json
+import os
+import pickle
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import keras
+import numpy as np
+
+from captioning import captioner, pickles
+from captioning.errors import InputError
+from captioning.tokenizer import Tokenizer
+
+MEMORY = (
+    "captioning.json"  # the member of a captioner's archive that holds its vocabulary and the origin of its features
+)
+LAYERS = {
+    "feature_dense",
+    "word_embedding",
+    "lstm",
+    "decoder_dense",
+    "next_word",
+}  # those of a captioner that hold weights
+LARGEST_ARCHIVE = 4 << 30  # bytes that a .keras file may unpack to
+
+
+class Captioner(NamedTuple):
+    """A captioner as it was saved; the tokenizer and the origin are None in files of the original."""
+
+    model: keras.Model
+    tokenizer: Tokenizer | None
+    origin: dict[str, Any] | None
+
+
+# Whole files, or none ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; what was written there takes the name `path` if, and only if, the block succeeds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {path}: {error.strerror or error}; free space or choose another place"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write the bytes, all or nothing."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write the text in UTF-8, all or nothing."""
+    write_bytes(path, text.encode())
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file's bytes.
+
+    :raises InputError: there is no such file, or it cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"expected a file, found nothing at {path}; check the path") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; a readable file was expected") from error
+
+
+def read_text(path: Path) -> str:
+    """Return a text file's content: UTF-8 with or without byte order mark, any line ends.
+
+    :raises InputError: it is missing, or not UTF-8.
+    """
+    try:
+        return read_bytes(path).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"expected UTF-8 text, found the byte {error.object[error.start]:#x} at position {error.start} of {path}; "
+                         "save it as UTF-8") from error  # fmt: skip
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write the value as JSON, all or nothing."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Return the value of a JSON file.
+
+    :raises InputError: it is missing or not JSON.
+    """
+    try:
+        return json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"expected JSON in {path}, found something else ({error})") from error
+
+
+def _read_pickle(path: Path) -> Any:
+    try:
+        return pickles.load(read_bytes(path))
+    except pickle.UnpicklingError as error:
+        raise InputError(f"refused {path}: {error}") from error
+
+
+# Features ------------------------------------------------------------------------------------------------------------
+
+
+def write_features(path: Path, features: Mapping[str, np.ndarray]) -> None:
+    """Write `{image id: float32 (1, D)}` as a pickle that numpy 1.x and 2.x load."""
+    write_bytes(path, pickles.dump(dict(features)))
+
+
+def read_features(path: Path) -> dict[str, np.ndarray]:
+    """Return `{image id: float32 (1, D)}` from our features.pkl or the original's.
+
+    :raises InputError: the file is missing, is not such a pickle, or the features are of several lengths or not finite.
+    """
+    features = _read_pickle(path)
+    if not isinstance(features, dict) or not features:
+        raise InputError(f"expected a dictionary of image ids and features in {path}, found {type(features).__name__} "
+                         f"{'without entries' if features == {} else ''}; run 1_data_preprocessor.py")  # fmt: skip
+    shapes = {str(getattr(value, "shape", type(value).__name__)) for value in features.values()}
+    if len(shapes) > 1 or not re.fullmatch(r"\(1, \d+\)", min(shapes)):
+        raise InputError(
+            f"expected one feature of shape (1, D) for each image in {path}, "
+            f"found {' and '.join(sorted(shapes)[:3])}; run 1_data_preprocessor.py"
+        )
+    features = {str(key): np.asarray(value, "float32") for key, value in features.items()}
+    if unfit := [key for key, value in features.items() if not np.isfinite(value).all()]:
+        raise InputError(f"{len(unfit)} of {len(features)} features in {path} are not finite (the first is {unfit[0]}); "
+                         "check the encoder and run 1_data_preprocessor.py again")  # fmt: skip
+    return features
+
+
+def write_origin(features_path: Path, origin: Mapping[str, Any]) -> None:
+    """Write features.json beside the features: the encoder's fingerprint, height, width, dimension, precision and the cleaning."""
+    write_json(Path(features_path).with_suffix(".json"), dict(origin))
+
+
+def read_origin(features_path: Path) -> dict[str, Any] | None:
+    """Return what features.json beside the features says, or None (with one line) where a drop-in has none."""
+    path = Path(features_path).with_suffix(".json")
+    if not path.exists():
+        print(
+            f"no {path.name} beside {features_path}: which encoder made these features is not known, so it is not checked"
+        )
+        return None
+    origin = read_json(path)
+    if not isinstance(origin, dict) or "encoder" not in origin:
+        raise InputError(
+            f"expected the origin of the features in {path}, found something else; run 1_data_preprocessor.py"
+        )
+    return origin
+
+
+# Descriptions, image lists, captions ---------------------------------------------------------------------------------
+
+
+def write_descriptions(path: Path, descriptions: Mapping[str, list[str]]) -> None:
+    """Write a line `image-id word word ...` for each description, byte for byte as the original does (no line end at the end)."""
+    write_text(path, "\n".join(f"{image} {text}" for image, texts in descriptions.items() for text in texts))
+
+
+def read_descriptions(path: Path) -> dict[str, list[str]]:
+    """Return `{image id: [description, ...]}` in the file's order, without start and end tokens.
+
+    :raises InputError: the file is missing or has no description.
+    """
+    descriptions: dict[str, list[str]] = {}
+    for line in read_text(path).split("\n"):
+        if words := line.split():
+            descriptions.setdefault(words[0], []).append(" ".join(words[1:]))
+    if not any(any(texts) for texts in descriptions.values()):
+        raise InputError(f"expected lines `image-id word word ...` in {path}, found none; run 1_data_preprocessor.py")
+    return descriptions
+
+
+def read_image_list(path: Path) -> list[str]:
+    """Return the image ids of a split's list (one file name a line, cut at the first dot), each once, in the file's order.
+
+    :raises InputError: the list is missing (the message says where lists come from) or empty.
+    """
+    if not Path(path).exists():
+        raise InputError(
+            f"expected a list of photographs at {path}, found nothing. The official lists (Flickr_8k.trainImages.txt, "
+            "Flickr_8k.devImages.txt, Flickr_8k.testImages.txt) come in Flickr8k_text.zip; with captions in another form, "
+            "`python -m captioning.splits --captions FILE --out Flickr8k_text` makes lists"
+        )
+    ids = [line.split(".")[0].strip() for line in read_text(path).split("\n") if line.strip()]
+    if not ids:
+        raise InputError(f"expected one photograph's name a line in {path}, found an empty file")
+    return list(dict.fromkeys(ids))
+
+
+def write_captions(path: Path, captions: Mapping[str, str]) -> None:
+    """Write captions in the COCO result format, `[{"image_id": ..., "caption": ...}, ...]`."""
+    write_json(path, [{"image_id": image, "caption": caption} for image, caption in captions.items()])
+
+
+def read_captions(path: Path) -> dict[str, str]:
+    """Return `{image id: caption}` from a file in the COCO result format; ids are cut at the first dot.
+
+    :raises InputError: the file is missing or of another form.
+    """
+    try:
+        return {str(entry["image_id"]).split(".")[0]: str(entry["caption"]) for entry in read_json(path)}
+    except (TypeError, KeyError) as error:
+        raise InputError(
+            f'expected [{{"image_id": ..., "caption": ...}}, ...] in {path}, found something else'
+        ) from error
+
+
+# The tokenizer -------------------------------------------------------------------------------------------------------
+
+
+def write_tokenizer(path: Path, tokenizer: Tokenizer) -> None:
+    """Write the word index and the maximum length as a pickle of builtins."""
+    write_bytes(path, pickle.dumps(vars_of(tokenizer), protocol=4))
+
+
+def read_tokenizer(path: Path) -> Tokenizer:
+    """Return the tokenizer of our tokenizer.pkl, or of the original's pickled Keras `Tokenizer` (no maximum length).
+
+    :raises InputError: the file is missing, names something that data never needs, or holds no word index.
+    """
+    return _tokenizer(_read_pickle(path), path)
+
+
+def vars_of(tokenizer: Tokenizer) -> dict[str, Any]:
+    """Return what a file keeps of a tokenizer."""
+    return {"word_index": tokenizer.word_index, "maximum_length": tokenizer.maximum_length}
+
+
+def _tokenizer(value: Any, path: Path) -> Tokenizer:
+    index = value.get("word_index") if isinstance(value, dict) else None
+    if not isinstance(index, dict) or sorted(map(str, index.values())) != sorted(map(str, range(1, len(index) + 1))):
+        raise InputError(
+            f"expected a tokenizer (words numbered from 1) in {path}, found something else; run 4_tokenizer.py"
+        )
+    length = value.get("maximum_length")
+    return Tokenizer(
+        {str(word): int(number) for word, number in index.items()}, None if length is None else int(length)
+    )
+
+
+# Models --------------------------------------------------------------------------------------------------------------
+
+
+def write_model(path: Path, model: keras.Model) -> None:
+    """Write a model as a .keras file, all or nothing."""
+    with replacing(path) as temporary:
+        model.save(temporary)
+
+
+def fingerprint(model: keras.Model) -> str:
+    """Return the SHA-256, in hexadecimal, of a model's configuration and weights: equal models have equal fingerprints."""
+    digest = hashlib.sha256(
+        json.dumps(keras.saving.serialize_keras_object(model), sort_keys=True, default=str).encode()
+    )
+    for weight in model.weights:
+        digest.update(np.ascontiguousarray(weight.numpy()))
+    return digest.hexdigest()
+
+
+def read_model(path: Path) -> keras.Model:
+    """Return the model of a .keras file, loaded with `safe_mode=True` and not compiled.
+
+    :raises InputError: the file is missing, no .keras file, or asks for code or for absurd sizes.
+    """
+    _check_archive(path)
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises many kinds for a damaged or hostile file
+        raise InputError(f"cannot load {path} as a Keras model: {str(error).strip().splitlines()[0]}") from error
+
+
+def read_encoder(path: Path) -> keras.Model:
+    """Return an encoder: uint8 `(N, H, W, 3)` photographs -> float32 `(N, D)` features.
+
+    :raises InputError: the file is missing or holds something else.
+    """
+    if not Path(path).exists():
+        raise InputError(f"expected an encoder at {path}, found nothing; make one, for instance with "
+                         f"`python -m pretext.encoder --network resnet50 --weights untrained --out {path}`")  # fmt: skip
+    model = read_model(path)
+    shapes = [tuple(tensor.shape) for tensor in (*model.inputs, *model.outputs)]
+    fits = (
+        len(shapes) == 2
+        and len(shapes[0]) == 4
+        and None not in shapes[0][1:]
+        and shapes[0][3] == 3
+        and len(shapes[1]) == 2
+    )
+    if not fits or model.inputs[0].dtype != "uint8":
+        raise InputError(f"expected an encoder, uint8 (N, H, W, 3) -> (N, D), in {path}; found "
+                         f"{model.inputs[0].dtype} {' -> '.join(map(str, shapes))}; make one with `python -m pretext.encoder`")  # fmt: skip
+    return model
+
+
+def write_captioner(path: Path, model: keras.Model, tokenizer: Tokenizer, origin: Mapping[str, Any] | None) -> None:
+    """Write a captioner as a .keras file that also remembers its vocabulary and the origin of the features it was trained on."""
+    with replacing(path) as temporary:
+        model.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(MEMORY, json.dumps({"tokenizer": vars_of(tokenizer), "origin": origin}))
+
+
+def read_captioner(path: Path) -> Captioner:
+    """Return the captioner of our .keras file, of the original's .h5, or of the file with the lowest val_loss in a folder.
+
+    :raises InputError: there is none, it is damaged, or its layers are not those of the merge model.
+    """
+    path = _best_captioner(Path(path)) if Path(path).is_dir() else Path(path)
+    if path.suffix in (".h5", ".hdf5"):
+        return Captioner(_old_captioner(path), None, None)
+    model = read_model(path)
+    missing = LAYERS - {layer.name for layer in model.layers}
+    if missing:
+        raise InputError(f"expected a captioner in {path}, found a model without the layers {', '.join(sorted(missing))}; "
+                         "train one with 2_train_IC_model.py")  # fmt: skip
+    with zipfile.ZipFile(path) as archive:
+        memory = json.loads(archive.read(MEMORY)) if MEMORY in archive.namelist() else {}
+    tokenizer = _tokenizer(memory["tokenizer"], path) if "tokenizer" in memory else None
+    return Captioner(model, tokenizer, memory.get("origin"))
+
+
+def _best_captioner(folder: Path) -> Path:
+    losses = {
+        path: re.search(r"-val_loss(\d+(?:\.\d+)?)\.(?:keras|h5)$", path.name) for path in folder.glob("model-ep*")
+    }
+    found = {path: float(match[1]) for path, match in losses.items() if match}
+    if not found:
+        raise InputError(
+            f"expected a captioner (model-ep...-val_loss....keras) in {folder}, found none; run 2_train_IC_model.py"
+        )
+    best = min(sorted(found), key=found.get)
+    print(f"captioner: {best}")
+    return best
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse what is no zip archive, one that would write outside its folder, and one that unpacks to absurd sizes."""
+    if not Path(path).is_file():
+        raise InputError(f"expected a .keras file at {path}, found {'a folder' if Path(path).is_dir() else 'nothing'}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"expected a .keras file (a zip archive) at {path}, found something else") from error
+    size = sum(member.file_size for member in members)
+    if size > LARGEST_ARCHIVE or size > 100 * Path(path).stat().st_size:
+        raise InputError(f"refused {path}: it would unpack to {size / 1e9:.1f} GB")
+    if odd := [member.filename for member in members if member.filename.startswith("/") or ".." in member.filename]:
+        raise InputError(f"refused {path}: its member {odd[0]!r} points outside the archive")
+
+
+# Files of the original (Keras 2.4) -----------------------------------------------------------------------------------
+
+
+def read_old_model(path: Path) -> tuple[dict[str, Any], dict[str, list[np.ndarray]]]:
+    """Return the configuration and `{layer name: arrays}` of a Keras 2 .h5 model, read as plain HDF5.
+
+    :raises InputError: the file is missing, no such model, points to other files, or claims more data than it has.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"expected a Keras .h5 file at {path}, found nothing")
+    try:
+        with h5py.File(path) as file:
+            group = file["model_weights"]
+            config = json.loads(file.attrs["model_config"])["config"]
+            names = {layer: _stored_names(group[layer]) for layer in _stored_names(group, "layer_names")}
+            return config, {layer: [_array(group[layer], name, path) for name in names[layer]] for layer in names}
+    except InputError:
+        raise
+    except Exception as error:  # h5py raises many kinds for a damaged or hostile file
+        raise InputError(
+            f"expected a Keras 2 model with its configuration in {path}, found something else ({error})"
+        ) from error
+
+
+def _stored_names(group: h5py.Group, attribute: str = "weight_names") -> list[str]:
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in group.attrs[attribute]]
+
+
+def _array(group: h5py.Group, name: str, path: Path) -> np.ndarray:
+    """Read one dataset that lies in this file, contiguous and whole, as Keras wrote it."""
+    for part in name.split("/"):
+        if not isinstance(group.get(part, getlink=True), h5py.HardLink):
+            raise InputError(f"refused {path}: {name} is a link to somewhere else")
+        group = group[part]
+    if group.external or group.is_virtual or group.id.get_storage_size() != group.nbytes:
+        raise InputError(f"refused {path}: the data of {name} ({group.nbytes:,} bytes claimed) do not lie in the file")
+    return group[()]
+
+
+def _old_captioner(path: Path) -> keras.Model:
+    """Build the merge model and fill it with the weights of the original's .h5, whose layer names end in numbers that vary."""
+    config, weights = read_old_model(path)
+    layers = {layer["name"]: layer for layer in config["layers"]}
+    try:
+        parts = _roles(layers)
+        kernel, table = weights[parts["feature_dense"]][0], weights[parts["word_embedding"]][0]
+        model = captioner.build(kernel.shape[0], table.shape[0])
+        for name, old in parts.items():
+            model.get_layer(name).set_weights(weights[old])
+    except (KeyError, ValueError, IndexError, TypeError) as error:
+        raise InputError(
+            f"expected the original's merge model in {path}, found the layers {', '.join(layers)}"
+        ) from error
+    return model
+
+
+def _roles(layers: Mapping[str, dict[str, Any]]) -> dict[str, str]:
+    """Find which layer of the original's model plays which part, from its graph."""
+    (embedding,), (lstm,), (merge,) = (
+        [name for name in layers if layers[name]["class_name"] == kind] for kind in ("Embedding", "LSTM", "Add")
+    )
+    after = {
+        name: [node[0] for node in nodes[0]] for name, layer in layers.items() if (nodes := layer["inbound_nodes"])
+    }
+    (feature,) = (name for name in after[merge] if name != lstm)
+    (decoder,) = (name for name in after if after[name] == [merge])
+    (output,) = (name for name in after if after[name] == [decoder])
+    return {
+        "feature_dense": feature,
+        "word_embedding": embedding,
+        "lstm": lstm,
+        "decoder_dense": decoder,
+        "next_word": output,
+    }

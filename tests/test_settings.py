@@ -1,0 +1,81 @@
+"""The settings of a script: comments are help, defaults are edited, mistakes are named."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from captioning import settings
+from captioning.errors import InputError
+
+
+@dataclass(frozen=True)
+class Example:
+    """Edit these here, or override them on the command line."""
+
+    photographs: Path = Path("photos")  # folder of photographs
+    batch_size: int = 32  # photographs per forward pass, 100% whole
+    names: tuple[str, ...] = ()  # several names
+    limit: int | None = None  # stop after so many
+    mixed: bool = False  # compute in half precision
+    cleaning: Literal["seed", "natural"] = "seed"  # which words are kept
+
+
+def test_defaults_and_overrides(capsys):
+    """Every option overrides its field, and all settings are printed."""
+    words = ["--photographs", "x", "--names", "a", "b", "--limit", "3", "--mixed", "--cleaning", "natural"]
+    chosen = settings.from_command_line(Example, words)
+    assert chosen == Example(Path("x"), 32, ("a", "b"), 3, True, "natural")
+    assert "--batch-size 32" in capsys.readouterr().out
+    assert settings.from_command_line(Example, []) == Example()
+
+
+def test_help_shows_docstring_comment_and_default(capsys):
+    """`--help` is made of the module's docstring, the comments and the defaults."""
+    with pytest.raises(SystemExit) as stop:
+        settings.from_command_line(Example, ["--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert stop.value.code == 0
+    assert (
+        __doc__ in shown and "folder of photographs (default: photos)" in shown and "100% whole (default: 32)" in shown
+    )
+
+
+@pytest.mark.parametrize(
+    "words", [["--batchsize", "3"], ["--batch", "3"], ["--batch-size", "many"], ["--cleaning", "x"]]
+)
+def test_wrong_options_are_named(words, capsys):
+    """An unknown option, an abbreviation and a wrong value end with an error that names them."""
+    with pytest.raises(SystemExit) as stop:
+        settings.from_command_line(Example, words)
+    assert stop.value.code == 2 and words[0] in capsys.readouterr().err
+
+
+def test_a_setting_needs_a_comment():
+    """A field without a comment is an error of the programmer."""
+
+    @dataclass(frozen=True)
+    class Silent:
+        """Has a field without a comment."""
+
+        size: int = 3
+
+    with pytest.raises(TypeError, match="size"):
+        settings.from_command_line(Silent, [])
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"), [(InputError("no photographs"), "error: no photographs"), (KeyboardInterrupt(), 130)]
+)
+def test_run_ends_without_traceback(raised, code, monkeypatch):
+    """A user's mistake and Ctrl-C end the script with one line and a status that is not zero."""
+
+    def main():
+        raise raised
+
+    with pytest.raises(SystemExit) as stop:
+        settings.run(main)
+    assert stop.value.code == code
+    assert sys.exc_info() == (None, None, None)
