@@ -1,0 +1,32 @@
+# make demo: set-up, then the main job on a small drawn world.  make test: set-up, then every test.  GPU=1: TensorFlow with CUDA.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+BUILD = $(if $(GPU),gpu,cpu)
+STAMP = .venv/installed-$(BUILD)
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: help setup demo test lint clean
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(STAMP)  ## make .venv with all that is needed (GPU=1: with CUDA)
+
+$(STAMP): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: expected Python 3.11, 3.12 or 3.13, found none; install one or say make PYTHON=/path/to/python"; exit 1; }
+	rm -rf .venv  # the two builds of TensorFlow must never lie in one environment
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(BUILD),dev]'
+	touch $@
+
+demo: setup  ## draw a small captioned world and run steps 1 to 5 on it
+	.venv/bin/python -m demo --out demo-run
+
+lint: setup  ## check the code's form
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+test: setup lint  ## run every test (FLICKR8K=DIR: those on real data too)
+	.venv/bin/python -m pytest
+
+clean:  ## remove the environment and what the demo wrote
+	rm -rf .venv demo-run *.egg-info

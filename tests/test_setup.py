@@ -1,0 +1,40 @@
+"""The set-up's files agree with each other, and every module follows the direction of imports."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_environment_file_lists_what_the_project_needs():
+    """environment.yml's pip part is the project's dependencies and the full TensorFlow."""
+    listed = re.findall(r"^      - (.+)$", (ROOT / "environment.yml").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(["tensorflow>=2.21", *PROJECT["dependencies"]])
+
+
+def test_one_build_of_tensorflow_on_every_machine():
+    """Neither extra can bring in two builds of TensorFlow: each pair of markers excludes the other."""
+    for extra in ("cpu", "gpu"):
+        markers = [requirement.split("; ")[1] for requirement in PROJECT["optional-dependencies"][extra]]
+        for system, machine in (("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64"), ("win32", "AMD64")):
+            chosen = [eval(marker, {"sys_platform": system, "platform_machine": machine}) for marker in markers]
+            assert sum(chosen) == 1, (extra, system, machine)
+
+
+def test_imports_go_one_way():
+    """Numbered scripts -> captioning; jigsaw and simclr -> pretext -> captioning; jigsaw and simclr never import each other."""
+    allowed = {"captioning": {"captioning"}, "pretext": {"pretext", "captioning"}}
+    allowed |= {task: {task, "pretext", "captioning"} for task in ("simclr", "jigsaw")}
+    ours = {"captioning", "pretext", "simclr", "jigsaw", "demo", "benchmarks", "tests"}
+    for folder, may in allowed.items():
+        for path in (ROOT / folder).glob("*.py"):
+            names = {
+                name.split(".")[0]
+                for node in ast.walk(ast.parse(path.read_text()))
+                if isinstance(node, ast.Import | ast.ImportFrom)
+                for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names])
+            }
+            assert names & ours <= may, path
