@@ -1,0 +1,1 @@
+"""A small drawn and captioned world in Flickr8k's layout, and the whole pipeline on it."""
