@@ -50,7 +50,9 @@ def run(main: Callable[[], None]) -> None:
     except InputError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        print("\nstopped by Ctrl-C; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+        print(
+            "\nstopped by Ctrl-C; what was finished is kept, and the same command goes on from there", file=sys.stderr
+        )
         sys.exit(130)
 
 
