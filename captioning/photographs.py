@@ -1,0 +1,93 @@
+"""Photographs: any JPEG, PNG or WebP file that a person has, as upright RGB pixels."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from captioning.errors import InputError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+FORMATS = ("JPEG", "PNG", "WEBP")  # what such files may hold; nothing of Pillow's many other decoders is reachable
+LARGEST = 89_478_485  # pixels: where Pillow begins to suspect a decompression bomb; four bytes each once decoded
+
+
+class Unreadable(Exception):
+    """A file that cannot be decoded; the message is the reason."""
+
+
+def list_photographs(folder: Path, *, recursive: bool = False) -> list[Path]:
+    """Return the photographs in a folder, sorted, as their names tell; other files are counted in one printed line.
+
+    Hidden files (such as macOS' `._name.jpg`) are never photographs.
+
+    :raises InputError: there is no such folder, or no photograph in it.
+    """
+    if not folder.is_dir():
+        raise InputError(
+            f"expected a folder of photographs at {folder}, found {'a file' if folder.exists() else 'nothing'}"
+        )
+    found = [path for path in sorted(folder.rglob("*") if recursive else folder.iterdir()) if path.is_file()]
+    photographs = [path for path in found if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
+    ignored = len(found) - len(photographs)
+    if not photographs:
+        raise InputError(
+            f"expected photographs ({', '.join(SUFFIXES)}) in {folder}, found {ignored or 'no'} other files"
+        )
+    if ignored:
+        print(f"{folder}: {ignored} other files ignored")
+    return photographs
+
+
+def by_id(paths: Iterable[Path]) -> dict[str, Path]:
+    """Return the paths by image id, which is a file's name up to the first dot.
+
+    :raises InputError: two files share an id.
+    """
+    ids: dict[str, Path] = {}
+    for path in paths:
+        image = path.name.split(".")[0]
+        if image in ids:
+            raise InputError(
+                f"{ids[image].name} and {path.name} in {path.parent} share the image id {image!r} (a name up to its "
+                "first dot): rename or remove one of them"
+            )
+        ids[image] = path
+    return ids
+
+
+def open_rgb(path: Path) -> Image.Image:
+    """Return the photograph in RGB, turned upright as its EXIF orientation says.
+
+    Transparency is dropped, as by Pillow's own `convert("RGB")` and torchvision's loader, so that features agree with theirs;
+    16 bits a channel become 8.
+
+    :raises Unreadable: it cannot be decoded, is truncated, or is so large that it may be a decompression bomb.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as photograph:
+            width, height = photograph.size  # from the file's header: no pixel is decoded yet
+            if width * height > LARGEST:
+                raise Unreadable(f"{width} x {height} pixels are more than {LARGEST:,}: perhaps a decompression bomb")
+            ImageOps.exif_transpose(photograph, in_place=True)
+            return _eight_bits(photograph).convert("RGB")
+    except Unreadable:
+        raise
+    except Exception as error:  # decoders raise all kinds for damaged or hostile bytes
+        raise Unreadable(str(error).replace(repr(str(path)), "").strip(" :") or type(error).__name__) from error
+
+
+def read(path: Path, height: int, width: int) -> np.ndarray:
+    """Return the whole frame, resized with antialiased bilinear interpolation: uint8 (height, width, 3), RGB.
+
+    :raises Unreadable: as `open_rgb`.
+    """
+    return np.asarray(open_rgb(path).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _eight_bits(photograph: Image.Image) -> Image.Image:
+    """Keep the upper 8 bits of 16-bit grey, which Pillow's `convert` would clip at 255."""
+    if not photograph.mode.startswith("I;16"):
+        return photograph
+    return Image.fromarray((np.asarray(photograph) >> 8).astype(np.uint8))
