@@ -1,0 +1,106 @@
+"""Write image lists (train, dev, test) where Flickr8k's official ones are missing.
+
+    python -m captioning.splits --captions dataset_flickr8k.json     Karpathy's own splits, which are the official ones
+    python -m captioning.splits --captions captions.txt --seed 1     drawn lists: their scores compare with no published ones
+
+Reads the captions and, to draw, the names of the photographs. Writes Flickr_8k.trainImages.txt, Flickr_8k.devImages.txt and
+Flickr_8k.testImages.txt, or random-seed-1.trainImages.txt and so on: one photograph's name a line.
+"""
+
+import random
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from captioning import descriptions, files, photographs, settings
+from captioning.errors import InputError
+
+Splits = dict[str, list[str]]
+OFFICIAL = "Flickr_8k"
+KARPATHY = {"train": "train", "restval": "train", "val": "dev", "test": "test"}  # his names and ours
+DRAWN = "not comparable with published scores"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Edit these here, or override them on the command line."""
+
+    captions: Path = Path("Flickr8k_text/Flickr8k.token.txt")  # captions: token.txt, captions.txt or Karpathy's JSON
+    photographs: Path = Path("Flicker8k_Dataset")  # folder of photographs that lists are drawn from (with --seed only)
+    seed: int | None = None  # draw lists with this seed; without it, the splits of Karpathy's JSON are taken
+    out: Path = Path("Flickr8k_text")  # folder for the three lists
+
+
+def main(arguments: list[str] | None = None) -> None:
+    config = settings.from_command_line(Settings, arguments)
+    if config.seed is None:
+        source, splits = OFFICIAL, from_karpathy(config.captions)
+    else:
+        captioned = descriptions.read(config.captions)
+        names = [path.name for path in photographs.list_photographs(config.photographs)]
+        source = f"random-seed-{config.seed}"
+        splits = draw([name for name in names if name.split(".")[0] in captioned], config.seed)
+    for split, names in splits.items():
+        path = config.out / f"{source}.{split}Images.txt"
+        files.write_text(path, "".join(f"{name}\n" for name in names))
+        print(f"wrote {path}: {len(names):,} photographs, {describe(path)}")
+
+
+def from_karpathy(path: Path) -> Splits:
+    """Return the photographs' names in each split of Karpathy's JSON.
+
+    :raises InputError: the captions have another form, or a split is unknown.
+    """
+    text = files.read_text(path)
+    if not descriptions.is_karpathy(text):
+        raise InputError(f"{path} holds captions but no splits, which only Karpathy's JSON does. {advice()}")
+    splits: Splits = {"train": [], "dev": [], "test": []}
+    for image in descriptions.read_karpathy(text, path):
+        if image["split"] not in KARPATHY:
+            raise InputError(f"expected the splits {', '.join(KARPATHY)} in {path}, found {image['split']!r}")
+        splits[KARPATHY[image["split"]]].append(image["filename"])
+    return splits
+
+
+def draw(names: list[str], seed: int) -> Splits:
+    """Draw one eighth of the photographs for dev, one for test, and the others for train: Flickr8k's proportions.
+
+    :raises InputError: there are fewer than eight.
+    """
+    if len(names) < 8:
+        raise InputError(f"expected at least 8 captioned photographs to draw splits from, found {len(names)}")
+    shuffled = random.Random(seed).sample(sorted(names), len(names))
+    eighth = len(names) // 8
+    return {"train": shuffled[2 * eighth :], "dev": shuffled[:eighth], "test": shuffled[eighth : 2 * eighth]}
+
+
+def describe(path: Path) -> str:
+    """Return how scores name the split of an image list: "dev" for Flickr_8k.devImages.txt, a warning with a drawn one."""
+    match = re.fullmatch(r"(.+)\.(train|dev|test)Images\.txt", path.name)
+    if match and match[1] == OFFICIAL:
+        return match[2]
+    return f"{match[2]} of {match[1]} ({DRAWN})" if match and match[1].startswith("random-seed-") else path.name
+
+
+def read(path: Path) -> list[str]:
+    """Return the image ids in a list.
+
+    :raises InputError: the list is missing (the message says where lists come from) or empty.
+    """
+    if not path.exists():
+        raise InputError(f"expected an image list at {path}, found nothing. {advice()}")
+    return files.read_image_list(path)
+
+
+def advice() -> str:
+    """Say where image lists come from."""
+    return (
+        f"The official lists ({OFFICIAL}.trainImages.txt, .devImages.txt, .testImages.txt) come in Flickr8k_text.zip; "
+        "`python -m captioning.splits --captions dataset_flickr8k.json` takes the same splits from Karpathy's JSON; "
+        "`python -m captioning.splits --captions FILE --seed 1` draws lists, whose scores are "
+        f"{DRAWN}"
+    )
+
+
+if __name__ == "__main__":
+    settings.run(main)
