@@ -1,0 +1,164 @@
+"""Captions for many photographs at once: one LSTM step a word for all of them, greedily or by beam search."""
+
+from dataclasses import dataclass, replace
+
+import keras
+import numpy as np
+
+from captioning.tokenizer import END, START, Tokenizer
+
+ROWS = 256  # captions that are extended together; more only costs memory
+MAXIMUM_LENGTH = 34  # where a drop-in tokenizer does not tell: Flickr8k's, after the original's cleaning
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A caption: its words without start and end token, and the probability of each.
+
+    `score` is the mean log-probability of a word, the end token's included. A caption is unfinished where the maximum length,
+    or the padding id that is no word, ended it.
+    """
+
+    words: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    score: float
+    finished: bool
+
+    @property
+    def text(self) -> str:
+        """The words as one string."""
+        return " ".join(self.words)
+
+
+def caption(model: keras.Model, features: np.ndarray, tokenizer: Tokenizer, beam: int = 1) -> list[Caption]:
+    """Return the best caption of each photograph; see `alternatives`."""
+    return [found[0] for found in alternatives(model, features, tokenizer, beam)]
+
+
+def alternatives(model: keras.Model, features: np.ndarray, tokenizer: Tokenizer, beam: int = 1) -> list[list[Caption]]:
+    """Return up to `beam` captions of each photograph: finished ones first, then by falling mean log-probability.
+
+    A beam of 1 is the greedy search, whose ties go to the lowest id. A caption that ends leaves the beam, which gets narrower by it.
+
+    :param model: a captioner of `captioning.captioner.build`.
+    :param features: float (N, D).
+    """
+    captioner = _Captioner(model)
+    together = max(1, ROWS // beam)
+    parts = [features[first : first + together] for first in range(0, len(features), together)]
+    return [captions for part in parts for captions in _search(captioner, part, tokenizer, beam)]
+
+
+class _Captioner:
+    """The captioner's arithmetic on plain arrays, one word at a time."""
+
+    def __init__(self, model: keras.Model) -> None:
+        def weights(name: str) -> list[np.ndarray]:
+            return [np.asarray(weight, "float32") for weight in model.get_layer(name).get_weights()]
+
+        (embedding,) = weights("word_embedding")  # (V, E)
+        kernel, self.recurrent, bias = weights("lstm")  # (E, 4U), (U, 4U), (4U,)
+        self.word_gates = embedding @ kernel + bias  # (V, 4U)
+        self.feature_dense = weights("feature_dense")
+        self.decoder_dense = weights("decoder_dense")
+        self.next_word = weights("next_word")
+
+    def encode(self, features: np.ndarray) -> np.ndarray:
+        """Return what the captioner makes of features (N, D): (N, U)."""
+        return _relu(features, *self.feature_dense)
+
+    def step(self, photographs: np.ndarray, words: np.ndarray, hidden: np.ndarray, cell: np.ndarray) -> tuple:
+        """Read one more word (R,) of each caption; return the logits of the next (R, V) and the LSTM's states (R, U)."""
+        gates = self.word_gates[words] + hidden @ self.recurrent  # (R, 4U), in Keras' order
+        enter, forget, candidate, leave = np.split(gates, 4, axis=1)
+        cell = _sigmoid(forget) * cell + _sigmoid(enter) * np.tanh(candidate)
+        hidden = _sigmoid(leave) * np.tanh(cell)
+        kernel, bias = self.next_word
+        logits = _relu(photographs + hidden, *self.decoder_dense) @ kernel
+        logits += bias
+        return logits, hidden, cell
+
+
+@dataclass(frozen=True)
+class _Beam:
+    """Captions under way, of all photographs: a row each, those of one photograph in falling order of probability."""
+
+    photograph: np.ndarray  # (R,) which photograph
+    ids: np.ndarray  # (R, T) the words so far, the start token first
+    logs: np.ndarray  # (R, T - 1) their log-probabilities, without the start token's
+    hidden: np.ndarray  # (R, U)
+    cell: np.ndarray  # (R, U)
+
+    def __getitem__(self, rows: np.ndarray) -> "_Beam":
+        return _Beam(*(array[rows] for array in vars(self).values()))
+
+    def append(self, ids: np.ndarray, logs: np.ndarray) -> "_Beam":
+        """Return the captions, each with one more word."""
+        return replace(self, ids=np.column_stack((self.ids, ids)), logs=np.column_stack((self.logs, logs)))
+
+
+def _search(captioner: _Captioner, features: np.ndarray, tokenizer: Tokenizer, width: int) -> list[list[Caption]]:
+    encoded = captioner.encode(np.asarray(features, "float32"))
+    count, units = encoded.shape
+    start, end = tokenizer.word_index[START], tokenizer.word_index[END]
+    state = np.zeros((count, units), "float32")
+    beam = _Beam(np.arange(count), np.full((count, 1), start), np.zeros((count, 0), "float32"), state, state)
+    room = np.full(count, width)  # (N,) captions under way that a photograph may still have
+    found: list[list[Caption]] = [[] for _ in range(count)]
+    for _ in range(tokenizer.maximum_length or MAXIMUM_LENGTH):
+        logits, hidden, cell = captioner.step(encoded[beam.photograph], beam.ids[:, -1], beam.hidden, beam.cell)
+        ids, logs = _likeliest(logits, width)  # (R, width)
+        rows, columns = _survivors(beam, logs, room)
+        beam = replace(beam, hidden=hidden, cell=cell)[rows].append(ids[rows, columns], logs[rows, columns])
+        ended = np.isin(beam.ids[:, -1], (0, end))
+        _collect(beam[ended], tokenizer, found)
+        room -= np.bincount(beam.photograph[ended], minlength=count)
+        beam = beam[~ended]
+        if not len(beam.ids):
+            break
+    _collect(beam, tokenizer, found)
+    return [sorted(captions, key=lambda caption: (not caption.finished, -caption.score)) for captions in found]
+
+
+def _likeliest(logits: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ids (R, count) of the likeliest words, ties to the lowest id, and their log-probabilities; spoils `logits`.
+
+    Searching the largest a few times over costs less than sorting or partitioning thousands of words.
+    """
+    count = min(count, logits.shape[1])
+    logits -= logits.max(axis=1, keepdims=True)
+    total = np.log(np.exp(logits).sum(axis=1))  # (R,)
+    rows = np.arange(len(logits))
+    ids, logs = [], []
+    for _ in range(count):
+        ids.append(logits.argmax(axis=1))
+        logs.append(logits[rows, ids[-1]] - total)
+        logits[rows, ids[-1]] = -np.inf
+    return np.stack(ids, axis=1), np.stack(logs, axis=1)
+
+
+def _survivors(beam: _Beam, logs: np.ndarray, room: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Choose the likeliest extensions, as many a photograph as it has room for: rows and columns of `logs` (R, width)."""
+    totals = (beam.logs.sum(axis=1, keepdims=True) + logs).ravel()
+    photograph = np.repeat(beam.photograph, logs.shape[1])
+    order = np.lexsort((-totals, photograph))  # by photograph, then by falling probability
+    owner = photograph[order]
+    rank = np.arange(len(order)) - np.searchsorted(owner, owner)
+    return np.divmod(order[rank < room[owner]], logs.shape[1])
+
+
+def _collect(beam: _Beam, tokenizer: Tokenizer, found: list[list[Caption]]) -> None:
+    for photograph, ids, logs in zip(beam.photograph, beam.ids[:, 1:], beam.logs, strict=True):
+        finished = tokenizer.words[ids[-1]] == END
+        length = len(ids) - (finished or ids[-1] == 0)
+        words = tuple(tokenizer.words[id] for id in ids[:length])
+        probabilities = tuple(np.exp(logs[:length]).tolist())
+        found[photograph].append(Caption(words, probabilities, float(logs.mean()), bool(finished)))
+
+
+def _relu(inputs: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    return np.maximum(inputs @ kernel + bias, 0)
+
+
+def _sigmoid(inputs: np.ndarray) -> np.ndarray:
+    return 0.5 * np.tanh(0.5 * inputs) + 0.5  # no overflow
