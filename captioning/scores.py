@@ -1,0 +1,154 @@
+"""Scores of captions by a named protocol, beside their floor, their ceiling and their interval.
+
+`seed` is what the original printed: start and end tokens left in both sides, BLEU-3 weights that sum to .9, and nltk's counting.
+`cleaned` has the same cleaned descriptions without the tokens; `standard` has the captions as people wrote them, in lower case and
+without punctuation. Both count as coco-caption does.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from captioning.metrics import ORDERS, CiderD, Gram, Text, bleu, bleu_statistics, closest_length, rouge_l
+from captioning.tokenizer import wrap
+
+BLEU = tuple(f"BLEU-{n}" for n in ORDERS)
+METRICS = (*BLEU, "ROUGE-L", "CIDEr-D")
+EQUAL_WEIGHTS = tuple(tuple(1 / n if order <= n else 0 for order in ORDERS) for n in ORDERS)
+SEED_WEIGHTS = (*EQUAL_WEIGHTS[:2], (0.3, 0.3, 0.3, 0), EQUAL_WEIGHTS[3])
+RESAMPLES = 1000  # of the bootstrap
+
+Scores = dict[str, float | list[float]]  # a metric's value, or the ends of its interval
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A way to score: its metrics, the weights of BLEU-1 to BLEU-4, the n-grams that a caption too short for any counts."""
+
+    name: str
+    metrics: tuple[str, ...]
+    weights: tuple[tuple[float, ...], ...]
+    fewest: int
+
+    def named(self, values: np.ndarray) -> Scores:
+        """Return the metrics' names with their values (M,) or intervals (2, M)."""
+        return dict(zip(self.metrics, values.T.round(6).tolist(), strict=True))
+
+
+SEED = Protocol("seed", BLEU, SEED_WEIGHTS, fewest=1)
+CLEANED = Protocol("cleaned", METRICS, EQUAL_WEIGHTS, fewest=0)
+STANDARD = Protocol("standard", METRICS, EQUAL_WEIGHTS, fewest=0)
+
+
+class Judge:
+    """Scores any captions of the same photographs against their references, by one protocol."""
+
+    def __init__(self, protocol: Protocol, references: Sequence[Sequence[Text]]) -> None:
+        self.protocol = protocol
+        self.references = references
+        self.cider = CiderD(references) if "CIDEr-D" in protocol.metrics else None
+
+    def rows(self, candidates: Sequence[Text]) -> np.ndarray:
+        """Return each photograph's statistics: BLEU's (P, 10), or with ROUGE-L and CIDEr-D (P, 12)."""
+        pairs = list(zip(candidates, self.references, strict=True))
+        rows = np.array([bleu_statistics(*pair, self.protocol.fewest) for pair in pairs])
+        if not self.cider:
+            return rows
+        return np.column_stack((rows, [rouge_l(*pair) for pair in pairs], self.cider.scores(candidates)))
+
+    def values(self, rows: np.ndarray, shares: np.ndarray | None = None) -> np.ndarray:
+        """Return the metrics (M,) over all photographs, or (R, M) over R resamples with their shares (R, P)."""
+        means = rows.mean(axis=0) if shares is None else shares @ rows
+        return np.concatenate((bleu(means[..., :10], self.protocol.weights), means[..., 10:]), axis=-1)
+
+    def score(self, candidates: Sequence[Text]) -> np.ndarray:
+        """Return the metrics (M,) of the candidates."""
+        return self.values(self.rows(candidates))
+
+
+def evaluate(
+    protocol: Protocol, candidates: Sequence[Text], references: Sequence[Sequence[Text]], constant: Text
+) -> dict[str, Scores]:
+    """Score the candidates: `system`, its 95% `interval`, and the `floor`, the constant caption in their place.
+
+    Where each photograph has two references or more, also the ceiling: `person`, each reference in turn against the others, beside
+    `system among persons`, the candidates against as many.
+    """
+    judge = Judge(protocol, references)
+    rows = judge.rows(candidates)
+    lines = {
+        "floor": judge.score([constant] * len(candidates)),
+        "system": judge.values(rows),
+        "interval": _interval(judge.values(rows, _shares(len(rows)))),
+        **_ceiling(protocol, candidates, references),
+    }
+    return {line: protocol.named(values) for line, values in lines.items()}
+
+
+def difference(
+    protocol: Protocol, first: Sequence[Text], second: Sequence[Text], references: Sequence[Sequence[Text]]
+) -> dict[str, Scores]:
+    """Return by how much the first captions score more than the second, and its 95% interval by the paired bootstrap."""
+    judge = Judge(protocol, references)
+    rows, others = judge.rows(first), judge.rows(second)
+    shares = _shares(len(rows))
+    return {
+        "difference": protocol.named(judge.values(rows) - judge.values(others)),
+        "interval": protocol.named(_interval(judge.values(rows, shares) - judge.values(others, shares))),
+    }
+
+
+def _ceiling(
+    protocol: Protocol, candidates: Sequence[Text], references: Sequence[Sequence[Text]]
+) -> dict[str, np.ndarray]:
+    rounds = min(map(len, references))
+    if rounds < 2:
+        return {}
+    system, person = [], []
+    for out in range(rounds):
+        judge = Judge(protocol, [[*texts[:out], *texts[out + 1 :]] for texts in references])
+        system.append(judge.score(candidates))
+        person.append(judge.score([texts[out] for texts in references]))
+    return {"system among persons": np.mean(system, axis=0), "person": np.mean(person, axis=0)}
+
+
+def _shares(photographs: int) -> np.ndarray:
+    """Return the share of each photograph in each resample (R, P); the same each time, so that differences are paired."""
+    draws = np.random.default_rng(0).multinomial(photographs, np.full(photographs, 1 / photographs), RESAMPLES)
+    return draws / photographs
+
+
+def _interval(samples: np.ndarray) -> np.ndarray:
+    return np.percentile(samples, (2.5, 97.5), axis=0)  # (2, M)
+
+
+def best_constant(train: Mapping[str, Sequence[str]], choices: int = 200) -> str:
+    """Return that of the most frequent train descriptions which, given to every train photograph, has the best seed BLEU-4."""
+    frequent = Counter(text for texts in train.values() for text in texts if text).most_common(choices)
+    constants = {text: Text(wrap(text)) for text, _ in frequent}
+    totals = _totals(list(constants.values()), train)
+    return max(constants, key=dict(zip(constants, bleu(totals, SEED.weights)[:, 3], strict=True)).get)
+
+
+def _totals(constants: Sequence[Text], train: Mapping[str, Sequence[str]]) -> np.ndarray:
+    """Return the sums over all train photographs of each constant's `bleu_statistics` (C, 10), without C passes over them."""
+    grams = set().union(*(constant.grams for constant in constants))
+    reached: Counter[tuple[Gram, int]] = Counter()  # photographs with a reference that has an n-gram so many times
+    closest = dict.fromkeys((len(constant.words) for constant in constants), 0)
+    for texts in train.values():
+        references = [Text(wrap(text)) for text in texts]
+        reached.update(
+            {(g, k) for text in references for g in text.grams.keys() & grams for k in range(1, text.grams[g] + 1)}
+        )
+        for length in closest:
+            closest[length] += closest_length(length, references)
+    totals = np.zeros((len(constants), 10))
+    for row, constant in zip(totals, constants, strict=True):
+        length = len(constant.words)
+        for gram, count in constant.grams.items():
+            row[len(gram) - 1] += sum(reached[gram, k] for k in range(1, count + 1))
+        row[4:9] = len(train) * np.array([*(max(SEED.fewest, length - n + 1) for n in ORDERS), length])
+        row[9] = closest[length]
+    return totals
