@@ -1,10 +1,13 @@
 """Settings of a script: a frozen dataclass whose defaults people edit and whose comments are its `--help`."""
 
 import argparse
+import ast
 import dataclasses
 import inspect
-import re
+import io
 import sys
+import textwrap
+import tokenize
 import types
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -67,10 +70,14 @@ def _shown(value: Any) -> str:
 
 
 def _comments(settings: type) -> dict[str, str]:
-    """Read the comment of each field from the class's source."""
-    source = inspect.getsource(settings)
-    comments = dict(re.findall(r"^    (\w+): [^#\n]*#\s*(.+)$", source, re.MULTILINE))
-    missing = [field.name for field in dataclasses.fields(settings) if field.name not in comments]
+    """Read the comment of each field from the class's source, wherever the formatter put it within the field's lines."""
+    source = textwrap.dedent(inspect.getsource(settings))
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    by_line = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
+    fields = [node for node in ast.parse(source).body[0].body if isinstance(node, ast.AnnAssign)]
+    lines = {node.target.id: range(node.lineno, node.end_lineno + 1) for node in fields}
+    comments = {name: " ".join(by_line[line] for line in span if line in by_line) for name, span in lines.items()}
+    missing = [field.name for field in dataclasses.fields(settings) if not comments[field.name]]
     if missing:
         raise TypeError(f"settings without a comment, which is their help: {', '.join(missing)}")
     return comments

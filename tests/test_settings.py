@@ -20,7 +20,9 @@ class Example:
     names: tuple[str, ...] = ()  # several names
     limit: int | None = None  # stop after so many
     mixed: bool = False  # compute in half precision
-    cleaning: Literal["seed", "natural"] = "seed"  # which words are kept
+    cleaning: Literal["seed", "natural"] = (
+        "seed"  # which words are kept
+    )
 
 
 def test_defaults_and_overrides(capsys):
@@ -40,6 +42,7 @@ def test_help_shows_docstring_comment_and_default(capsys):
     assert stop.value.code == 0
     assert (
         __doc__ in shown and "folder of photographs (default: photos)" in shown and "100% whole (default: 32)" in shown
+    assert "which words are kept (default: seed)" in shown
     )
 
 
