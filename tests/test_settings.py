@@ -42,8 +42,8 @@ def test_help_shows_docstring_comment_and_default(capsys):
     assert stop.value.code == 0
     assert (
         __doc__ in shown and "folder of photographs (default: photos)" in shown and "100% whole (default: 32)" in shown
-    assert "which words are kept (default: seed)" in shown
     )
+    assert "which words are kept (default: seed)" in shown
 
 
 @pytest.mark.parametrize(
