@@ -1,6 +1,7 @@
 """Image lists from Karpathy's JSON, and drawn ones that say so."""
 
 import json
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_drawn_lists_cover_the_captioned_photographs_once(photographed, capsys):
 
     first = drawn(1)
     assert {split: len(ids) for split, ids in first.items()} == {"train": 13, "dev": 2, "test": 2}
-    assert sorted(sum(first.values(), [])) == sorted(f"p{number}" for number in range(17))
+    assert sorted(chain(*first.values())) == sorted(f"p{number}" for number in range(17))
     assert drawn(1) == first != drawn(2)
     assert (
         "devImages.txt: 2 photographs, dev of random-seed-1 (not comparable with published scores)"
@@ -61,7 +62,7 @@ def test_drawn_lists_cover_the_captioned_photographs_once(photographed, capsys):
 def test_what_cannot_be_split_is_refused(karpathy, photographed):
     with pytest.raises(InputError, match=r"no splits.*--seed 1"):
         splits.main(["--captions", str(photographed / "token.txt")])
-    with pytest.raises(InputError, match="at least 8 .* found 7"):
+    with pytest.raises(InputError, match=r"at least 8 .* found 7"):
         splits.draw(list("abcdefg"), 1)
     karpathy.write_text(karpathy.read_text().replace('"val"', '"validation"'))
     with pytest.raises(InputError, match="validation"):

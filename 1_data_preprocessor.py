@@ -1,0 +1,101 @@
+"""Step 1: photographs and captions become features and descriptions.
+
+    python 1_data_preprocessor.py --photographs Flicker8k_Dataset --captions Flickr8k_text/Flickr8k.token.txt
+
+Reads a folder of photographs (JPEG, PNG, WebP), their captions (Flickr8k.token.txt, captions.txt or Karpathy's JSON) and an
+encoder. Writes, into --out:
+    features.pkl       for each photograph what the encoder makes of it, float32 (1, D)
+    features.json      which encoder that was
+    descriptions.txt   the cleaned captions, a line each: image-id word word ...
+    skipped.txt        the files that cannot be decoded, and why; only where there are any
+Kill it and run it again: it goes on from the last whole batch, kept in features.partial until all is done.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from captioning import descriptions, devices, features, files, photographs, settings
+from captioning.descriptions import Captions, Cleaning
+from captioning.errors import InputError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Edit these here, or override them on the command line."""
+
+    photographs: Path = Path("Flicker8k_Dataset")  # folder of photographs
+    captions: Path = Path("Flickr8k_text/Flickr8k.token.txt")  # their captions
+    encoder: Path = Path("encoder.keras")  # what turns a photograph into a feature
+    out: Path = Path()  # folder for what is written
+    batch_size: int = 32  # photographs per forward pass
+    precision: features.Precision = "float32"  # bfloat16 is quicker on processors with instructions for it
+    cleaning: Cleaning = "seed"  # seed drops one-letter words such as "a", as the original; natural keeps them
+
+
+def main(arguments: list[str] | None = None) -> None:
+    config = settings.from_command_line(Settings, arguments)
+    devices.prepare()
+    captions = descriptions.read(config.captions)
+    paths = photographs.list_photographs(config.photographs)
+    compare(captions, paths, config)
+    encoder = files.read_encoder(config.encoder)
+    write_descriptions(captions, config)
+    write_features(encoder, paths, config)
+
+
+def compare(captions: Captions, paths: list[Path], config: Settings) -> None:
+    """Say how many photographs and captioned images lack the other.
+
+    :raises InputError: no photograph has a caption.
+    """
+    ids = photographs.by_id(paths).keys()
+    if not ids & captions.keys():
+        raise InputError(
+            f"expected captions of the photographs in {config.photographs}, found none in {config.captions}: its images are "
+            f"called {next(iter(captions))} and so on, the photographs {paths[0].name}"
+        )
+    if bare := ids - captions.keys():
+        print(f"{len(bare):,} of {len(ids):,} photographs have no caption")
+    if orphans := captions.keys() - ids:
+        print(f"{len(orphans):,} of {len(captions):,} captioned images have no photograph here")
+
+
+def write_descriptions(captions: Captions, config: Settings) -> None:
+    cleaned = {name: [descriptions.clean(text, config.cleaning) for text in texts] for name, texts in captions.items()}
+    path = config.out / "descriptions.txt"
+    files.write_descriptions(path, cleaned)
+    texts = [text for texts in cleaned.values() for text in texts]
+    words = {word for text in texts for word in text.split()}
+    print(f"wrote {path}: {len(texts):,} descriptions of {len(cleaned):,} images, {len(words):,} different words")
+
+
+def write_features(encoder: keras.Model, paths: list[Path], config: Settings) -> None:
+    path, partial = config.out / "features.pkl", config.out / "features.partial"
+    fingerprint = files.fingerprint(encoder)
+    extracted, skipped = features.extract_resumably(
+        encoder, paths, partial, fingerprint, config.batch_size, config.precision
+    )
+    (_, height, width, _), (_, dimension) = encoder.input_shape, encoder.output_shape
+    shape = {"height": height, "width": width, "dimension": dimension}
+    files.write_features(path, extracted)
+    files.write_origin(
+        path, {"encoder": fingerprint, **shape, "precision": config.precision, "cleaning": config.cleaning}
+    )
+    list_skipped(config.out / "skipped.txt", skipped)
+    partial.unlink()
+    print(f"wrote {path}: {len(extracted):,} photographs x {dimension}")
+
+
+def list_skipped(path: Path, skipped: dict[str, str]) -> None:
+    """Write the names of undecodable files with the reasons, or remove an earlier list where there are none."""
+    if not skipped:
+        path.unlink(missing_ok=True)
+        return
+    files.write_text(path, "".join(f"{name}\t{reason}\n" for name, reason in skipped.items()))
+    print(f"skipped {len(skipped):,} files that cannot be decoded: {path} says why")
+
+
+if __name__ == "__main__":
+    settings.run(main)

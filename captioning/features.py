@@ -1,0 +1,171 @@
+"""Features: photographs are decoded in threads beside the encoder, batch by batch, and a killed extraction goes on where it was."""
+
+import hashlib
+import json
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, Literal, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+from tqdm import tqdm
+
+from captioning import photographs, training
+from captioning.errors import InputError
+from captioning.photographs import Unreadable
+
+Precision = Literal["float32", "bfloat16"]
+
+
+class Extraction(NamedTuple):
+    """Features by image id, float32 (1, D) each, and why a file has none, by its name."""
+
+    features: dict[str, np.ndarray]
+    skipped: dict[str, str]
+
+
+class Batch(NamedTuple):
+    """What became of one batch of files."""
+
+    reasons: np.ndarray  # (B,) text: why a file could not be read, empty where it could
+    features: np.ndarray  # float32 (R, D) of the R files that could
+
+
+class Network:
+    """An encoder as a graph of constants, where TensorFlow folds batch normalisation into the convolutions.
+
+    It takes uint8 (N, H, W, 3), N >= 1, and returns float32 (N, D). "bfloat16" lets processors that have instructions for it
+    compute in it; others, and GPUs, stay with float32.
+    """
+
+    def __init__(self, encoder: keras.Model, precision: Precision = "float32"):
+        (_, self.height, self.width, _), (_, self.dimension) = encoder.input_shape, encoder.output_shape
+        tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": precision == "bfloat16"})
+        signature = [tf.TensorSpec(encoder.input_shape, tf.uint8)]
+        call = tf.function(lambda pixels: encoder(pixels, training=False), input_signature=signature)
+        self.graph = convert_variables_to_constants_v2(call.get_concrete_function())
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        return self.graph(tf.constant(pixels))[0].numpy().astype("float32", copy=False)
+
+
+def extract(
+    encoder: keras.Model, paths: Sequence[Path], batch_size: int = 32, precision: Precision = "float32"
+) -> Extraction:
+    """Return the features of some photographs.
+
+    :raises InputError: no file can be decoded, two share an image id, or a feature is not finite.
+    """
+    ids = photographs.by_id(paths)
+    return _join(ids, batches(Network(encoder, precision), paths, batch_size))
+
+
+def extract_resumably(
+    encoder: keras.Model, paths: Sequence[Path], partial: Path, fingerprint: str, batch_size: int, precision: Precision
+) -> Extraction:
+    """As `extract`, but each whole batch is kept in the file `partial`, and what an earlier run left there is not done again.
+
+    Only the same encoder (by its fingerprint), files (by name, size and time), batch size and precision go on from it, so that
+    the features have the same bits as without an interruption. The caller deletes the file.
+    """
+    ids = photographs.by_id(paths)
+    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    identity = hashlib.sha256(json.dumps([fingerprint, stats, batch_size, precision]).encode()).digest()
+    network = Network(encoder, precision)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    with training.locked(partial.parent), partial.open("r+b" if partial.exists() else "w+b") as file:
+        done = _whole_batches(file, identity)
+        for batch in batches(network, paths, batch_size, start=len(done) * batch_size):
+            _append(file, *batch)
+            done.append(batch)
+    return _join(ids, done)
+
+
+def batches(network: Network, paths: Sequence[Path], batch_size: int, start: int = 0) -> Iterator[Batch]:
+    """Yield the batches of files from number `start` on, with a progress bar, while threads decode the next ones.
+
+    :raises InputError: a feature is not finite, or the batch size is below 1.
+    """
+    if batch_size < 1:
+        raise InputError(f"expected a batch size of at least 1, found {batch_size}")
+    pixels = _decode(paths[start:], network.height, network.width, ahead=2 * batch_size)
+    with tqdm(total=len(paths), initial=start, unit="photograph") as bar:
+        while decoded := list(islice(pixels, batch_size)):
+            reasons = np.array([str(item) if isinstance(item, Unreadable) else "" for item in decoded])
+            readable = [item for item in decoded if not isinstance(item, Unreadable)]
+            features = network(np.stack(readable)) if readable else np.empty((0, network.dimension), "float32")
+            if not np.isfinite(features).all():
+                raise InputError(
+                    f"the encoder's features are not finite in the batch of {paths[bar.n]}; check its file"
+                )
+            yield Batch(reasons, features)
+            bar.update(len(decoded))
+
+
+def _decode(paths: Iterable[Path], height: int, width: int, ahead: int) -> Iterator[np.ndarray | Unreadable]:
+    """Yield pixels (height, width, 3), or why there are none, in order; threads decode at most `ahead` files ahead."""
+
+    def attempt(path: Path) -> np.ndarray | Unreadable:
+        try:
+            return photographs.read(path, height, width)
+        except Unreadable as reason:
+            return reason
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        waiting = deque()
+        for path in paths:
+            waiting.append(pool.submit(attempt, path))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _join(ids: dict[str, Path], batches: Iterable[Batch]) -> Extraction:
+    reasons, features = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    skipped = {path.name: str(reason) for path, reason in zip(ids.values(), reasons, strict=True) if reason}
+    if not len(features):
+        name, reason = next(iter(skipped.items()))
+        raise InputError(f"none of the {len(ids)} photographs can be decoded; {name}: {reason}")
+    readable = [image for image, path in ids.items() if path.name not in skipped]
+    return Extraction(dict(zip(readable, features[:, None], strict=True)), skipped)
+
+
+# The file of whole batches: consecutive arrays in NumPy's own format, first the identity, then each batch's fields ---------
+
+
+def _append(file: BinaryIO, *arrays: np.ndarray) -> None:
+    for array in arrays:
+        np.lib.format.write_array(file, array, allow_pickle=False)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _whole_batches(file: BinaryIO, identity: bytes) -> list[Batch]:
+    """Return the whole batches of an earlier run with this identity, and leave the file ready for the next one."""
+    done, end = [], 0
+    with suppress(ValueError):  # the file's end, perhaps within a batch
+        if _read(file).tobytes() == identity:
+            end = file.tell()
+            while True:
+                done.append(Batch(_read(file), _read(file)))
+                end = file.tell()
+        print(f"{file.name} belongs to another encoder, other photographs or settings: starting anew")
+    file.seek(end)
+    file.truncate()
+    if not end:
+        _append(file, np.frombuffer(identity, "uint8"))
+    if done:
+        print(f"resuming after {sum(len(batch.reasons) for batch in done):,} photographs ({file.name})")
+    return done
+
+
+def _read(file: BinaryIO) -> np.ndarray:
+    return np.lib.format.read_array(file, allow_pickle=False)

@@ -1,0 +1,182 @@
+"""Step 1: features in order, whatever the batch size, and after any interruption; what it says and writes."""
+
+import signal
+import subprocess
+import sys
+from unittest.mock import Mock
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from captioning import features, files, photographs
+from captioning.errors import InputError
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="session")
+def encoder():
+    keras.utils.set_random_seed(0)
+    pixels = keras.Input((32, 32, 3), dtype="uint8")
+    x = keras.layers.Rescaling(1 / 255)(pixels)
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(8, 3)(x))
+    return keras.Model(pixels, keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(x)))
+
+
+@pytest.fixture
+def arguments(tmp_path, photographs_folder, encoder):
+    """Those of step 1 on six drawn photographs, two a batch."""
+    files.write_model(tmp_path / "encoder.keras", encoder)
+    (tmp_path / "token.txt").write_text("".join(f"photo{number}.jpg#0\tA big dog {number}\n" for number in range(6)))
+    named = {"--photographs": photographs_folder, "--captions": tmp_path / "token.txt", "--batch-size": 2,
+             "--encoder": tmp_path / "encoder.keras", "--out": tmp_path / "out"}  # fmt: skip
+    return [str(word) for pair in named.items() for word in pair]
+
+
+@pytest.fixture
+def step(script):
+    return script("1_data_preprocessor")
+
+
+def test_features_are_the_encoders_for_any_batch_size(photographs_folder, encoder):
+    paths = photographs.list_photographs(photographs_folder)
+    pixels = np.stack([photographs.read(path, 32, 32) for path in paths])
+    expected = encoder.predict(pixels, verbose=0)
+    for batch_size in (1, 4, 6):
+        found, skipped = features.extract(encoder, paths, batch_size)
+        assert list(found) == [f"photo{number}" for number in range(6)] and not skipped
+        assert all(feature.shape == (1, 8) and feature.dtype == np.float32 for feature in found.values())
+        np.testing.assert_allclose(np.concatenate(list(found.values())), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_bfloat16_features_are_within_a_hundredth(photographs_folder, encoder):
+    paths = photographs.list_photographs(photographs_folder)
+    exact, quick = (features.extract(encoder, paths, precision=precision)[0] for precision in ("float32", "bfloat16"))
+    for image, feature in exact.items():
+        assert np.abs(quick[image] - feature).max() <= 1e-2 * np.abs(feature).max()
+
+
+def test_decoding_keeps_order_and_stays_close_ahead(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(photographs, "read", lambda path, height, width: read.append(path) or path)
+    paths = [tmp_path / str(number) for number in range(100)]
+    pixels = features._decode(paths, 8, 8, ahead=5)
+    assert next(pixels) == paths[0]
+    assert len(read) <= 6
+    assert list(pixels) == paths[1:]
+
+
+def test_step_1_end_to_end(step, arguments, tmp_path, capsys):
+    step.main(arguments)
+    out = tmp_path / "out"
+    assert {path.name for path in out.iterdir()} == {".lock", "features.pkl", "features.json", "descriptions.txt"}
+    assert list(files.read_features(out / "features.pkl")) == [f"photo{number}" for number in range(6)]
+    assert files.read_origin(out / "features.pkl") == {
+        "encoder": files.fingerprint(files.read_encoder(tmp_path / "encoder.keras")),
+        "height": 32, "width": 32, "dimension": 8, "precision": "float32", "cleaning": "seed",
+    }  # fmt: skip
+    assert (out / "descriptions.txt").read_text() == "\n".join(f"photo{number} big dog" for number in range(6))
+    printed = capsys.readouterr().out
+    assert f"wrote {out / 'descriptions.txt'}: 6 descriptions of 6 images, 2 different words" in printed
+    assert printed.endswith(f"wrote {out / 'features.pkl'}: 6 photographs x 8\n")
+
+    step.main([*arguments, "--cleaning", "natural"])
+    assert (out / "descriptions.txt").read_text().startswith("photo0 a big dog\n")
+    assert files.read_origin(out / "features.pkl")["cleaning"] == "natural"
+
+
+def test_undecodable_files_are_skipped_and_listed(step, arguments, photographs_folder, tmp_path, capsys):
+    (photographs_folder / "photo2.jpg").write_text("no photograph")
+    (photographs_folder / "photo3.jpg").write_text("no photograph")  # a whole batch
+    step.main(arguments)
+    out = tmp_path / "out"
+    assert (out / "skipped.txt").read_text().splitlines() == [
+        f"photo{n}.jpg\tcannot identify image file" for n in (2, 3)
+    ]
+    assert list(files.read_features(out / "features.pkl")) == ["photo0", "photo1", "photo4", "photo5"]
+    assert "skipped 2 files" in capsys.readouterr().out
+
+    for number in (2, 3):
+        Image.new("RGB", (40, 40)).save(photographs_folder / f"photo{number}.jpg")
+    step.main(arguments)
+    assert not (out / "skipped.txt").exists()
+
+
+def check_resuming(step, arguments, out, capsys, done):
+    """Run again what left features.partial in `out`, and compare with a run that nothing disturbed."""
+    capsys.readouterr()
+    step.main(arguments)
+    resumed = f"resuming after {done} photographs ({out / 'features.partial'})"
+    assert (resumed in capsys.readouterr().out) == bool(done)
+    assert not (out / "features.partial").exists()
+    step.main([*arguments, "--out", str(out / "undisturbed")])
+    assert (out / "features.pkl").read_bytes() == (out / "undisturbed" / "features.pkl").read_bytes()
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(step, arguments, tmp_path, capsys):
+    program = """
+import importlib, os, sys
+from captioning import photographs
+read = photographs.read
+photographs.read = lambda path, *size: os.kill(os.getpid(), 9) if "photo5" in path.name else read(path, *size)
+importlib.import_module("1_data_preprocessor").main(sys.argv[1:])
+"""
+    one_by_one = [*arguments, "--batch-size", "1"]  # so that photo5 is decoded when the third of six batches is done
+    killed = subprocess.run([sys.executable, "-c", program, *one_by_one], cwd=ROOT, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {".lock", "features.partial", "descriptions.txt"}
+    check_resuming(step, one_by_one, tmp_path / "out", capsys, done=3)
+
+
+@pytest.fixture
+def interrupted(step, arguments, tmp_path, monkeypatch):
+    """The features.partial of a run that ended just before it wrote its features: three batches."""
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr(files, "write_features", Mock(side_effect=KeyboardInterrupt))
+        step.main(arguments)
+    return tmp_path / "out" / "features.partial"
+
+
+@pytest.mark.parametrize(("lost", "done"), [(0, 6), (1, 4), (200, 4), (400, 2), (900, 0), (10_000, 0)])
+def test_a_torn_batch_is_done_again(step, arguments, interrupted, capsys, lost, done):
+    content = interrupted.read_bytes()
+    interrupted.write_bytes(content[: max(0, len(content) - lost)] + (b"" if lost else b"\x93NUMPY"))
+    check_resuming(step, arguments, interrupted.parent, capsys, done)
+
+
+@pytest.mark.parametrize("change", ["precision", "photograph", "encoder"])
+def test_what_belongs_to_another_run_is_not_resumed(
+    step, arguments, interrupted, photographs_folder, tmp_path, capsys, change
+):
+    if change == "precision":
+        arguments = [*arguments, "--precision", "bfloat16"]
+    elif change == "photograph":
+        Image.new("RGB", (40, 40)).save(photographs_folder / "photo0.jpg")
+    else:
+        model = files.read_encoder(tmp_path / "encoder.keras")
+        model.set_weights([weight + 1 for weight in model.get_weights()])
+        files.write_model(tmp_path / "encoder.keras", model)
+    check_resuming(step, arguments, interrupted.parent, capsys, done=0)
+
+
+def test_errors_say_what_to_do(step, arguments, photographs_folder, tmp_path, encoder):
+    with pytest.raises(
+        InputError, match=r"python -m pretext\.encoder --network resnet50 --weights untrained --out .*nowhere"
+    ):
+        step.main([*arguments, "--encoder", str(tmp_path / "nowhere.keras")])
+    with pytest.raises(InputError, match="batch size of at least 1"):
+        step.main([*arguments, "--batch-size", "0"])
+    (tmp_path / "other.txt").write_text("elsewhere.jpg#0\tA dog\n")
+    with pytest.raises(InputError, match=r"elsewhere and so on, the photographs photo0\.jpg"):
+        step.main([*arguments, "--captions", str(tmp_path / "other.txt")])
+    (photographs_folder / "photo0.png").touch()
+    with pytest.raises(InputError, match="share the image id 'photo0'"):
+        step.main(arguments)
+
+    with pytest.raises(InputError, match=r"none of the 1 photographs can be decoded; photo0\.png: cannot identify"):
+        features.extract(encoder, [photographs_folder / "photo0.png"])
+    encoder = keras.models.clone_model(encoder)
+    encoder.set_weights([weight * np.nan for weight in encoder.get_weights()])
+    with pytest.raises(InputError, match="not finite"):
+        features.extract(encoder, [photographs_folder / "photo1.jpg"])
