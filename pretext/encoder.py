@@ -1,0 +1,147 @@
+"""Write an encoder that has not learned a pretext task: an untrained network (the floor), or a supervised one of keras.applications.
+
+    python -m pretext.encoder --network resnet50 --weights untrained --out encoder.keras
+    python -m pretext.encoder --network ResNet50 --weights imagenet --out supervised.keras
+
+Reads nothing, Keras' own download (--weights imagenet), or a weights file of a keras.applications network without its
+classifier ("notop"). Writes one file that takes photographs, uint8 (N, size, size, 3), and returns features, float32 (N, D).
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from captioning import files, settings
+from captioning.errors import InputError
+from pretext.resnet import Stem, resnet
+
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's, of RGB in [0, 1]
+DEPTHS = {"resnet18": 18, "resnet34": 34, "resnet50": 50}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Edit these here, or override them on the command line."""
+
+    network: str = "resnet50"  # resnet18, resnet34, resnet50, or any name in keras.applications, such as ResNet50
+    weights: str = "untrained"  # untrained; for keras.applications also imagenet (downloaded) or a weights file
+    size: int = 224  # height and width of the photographs that the encoder takes, in pixels
+    stem: Stem = "imagenet"  # how resnet18 to 50 begin: imagenet 7x7/2, small 3x3/2, cifar 3x3/1 without a max-pool
+    seed: int = 0  # decides the weights of an untrained network
+    out: Path = Path("encoder.keras")  # the encoder's file
+
+
+def main(arguments: list[str] | None = None) -> None:
+    config = settings.from_command_line(Settings, arguments)
+    keras.utils.set_random_seed(config.seed)
+    if config.network in DEPTHS:
+        model = untrained(config.network, config.weights, config.size, config.stem)
+    else:
+        model = application(config.network, config.weights, config.size)
+    files.write_model(config.out, model)
+    print(f"wrote {config.out}: {config.network}, {config.weights}, {describe(model)}")
+
+
+def describe(model: keras.Model) -> str:
+    """Return an encoder's shapes as words: `224 x 224 x 3 -> 2048`."""
+    return f"{' x '.join(map(str, model.input_shape[1:]))} -> {model.output_shape[-1]}"
+
+
+def encoder(
+    network: keras.Model,
+    height: int,
+    width: int,
+    mean: float | tuple[float, ...] = IMAGENET_MEAN,
+    deviation: float | tuple[float, ...] = IMAGENET_DEVIATION,
+    *,
+    blue_first: bool = False,
+) -> keras.Model:
+    """Wrap a network, float (N, H, W, 3) -> (N, D), into an encoder: photographs, uint8 (N, height, width, 3) RGB -> float32 (N, D).
+
+    The network sees (photographs / 255 - `mean`) / `deviation`, with the channels as blue, green, red if `blue_first`
+    (`mean` and `deviation`, one number or one a channel, then are in this order). It computes in float32, whatever
+    precision it was trained in.
+    """
+    deviation = np.broadcast_to(deviation, 3)
+    photographs = keras.Input((height, width, 3), dtype="uint8", name="photographs")
+    pixels = ops.flip(photographs, axis=-1) if blue_first else photographs
+    scale, offset = 1 / (255 * deviation), -np.asarray(mean) / deviation
+    pixels = layers.Rescaling(scale.tolist(), offset.tolist(), dtype="float32", name="normalisation")(pixels)
+    return keras.Model(photographs, _in_float32(network)(pixels), name="encoder")
+
+
+def untrained(network: str, weights: str, size: int, stem: Stem) -> keras.Model:
+    """Return the encoder of an untrained ResNet.
+
+    :raises InputError: weights are asked for, which only keras.applications and converted checkpoints have.
+    """
+    if weights != "untrained":
+        raise InputError(
+            f"--weights {weights} does not fit --network {network}, which is torchvision's layout and comes untrained: choose a "
+            "network of keras.applications (--network ResNet50), or convert a checkpoint with python -m simclr.convert_checkpoint"
+        )
+    return encoder(resnet(DEPTHS[network], stem), size, size)
+
+
+def application(network: str, weights: str, size: int) -> keras.Model:
+    """Return the encoder of a keras.applications network, average-pooled, with the network's own preprocessing inside.
+
+    :param weights: "untrained", "imagenet" (Keras downloads them once), or the path of a weights file without the classifier.
+    :raises InputError: no such network, no such file, a file of another network, no download, or a size too small.
+    """
+    build = getattr(keras.applications, network, None)
+    if not callable(build):
+        raise InputError(f"--network {network} is unknown: expected one of {', '.join([*DEPTHS, *_applications()])}")
+    if weights not in ("untrained", "imagenet") and not Path(weights).is_file():
+        raise InputError(f"--weights {weights} is no file: expected untrained, imagenet, or {network}'s weights file")
+    source = None if weights == "untrained" else weights
+    try:
+        body = build(include_top=False, weights=source, input_shape=(size, size, 3), pooling="avg")
+    except Exception as error:  # Keras raises plain Exception where a download fails
+        raise InputError(f"{network}, {weights}, {size} x {size}: {error}\n{_advice(weights)}") from error
+    return encoder(body, size, size, **_preprocessing(sys.modules[build.__module__].preprocess_input))
+
+
+def _applications() -> list[str]:
+    return [name for name in dir(keras.applications) if name[0].isupper()]
+
+
+def _advice(weights: str) -> str:
+    if weights == "imagenet":
+        return "without a network, download the file named above elsewhere and give it: --weights FILE"
+    if weights == "untrained":
+        return "choose another --size"
+    return 'expected the weights of this very network without its classifier: Keras calls such files "notop"'
+
+
+def _preprocessing(preprocess) -> dict:
+    """Return as arguments of `encoder` what a keras.applications network does to pixels in [0, 255].
+
+    Each such function is a scale and an offset for each channel, some after turning RGB into BGR; what it makes of black
+    and of full red, green and blue tells them all.
+    """
+    colours = np.concatenate([np.zeros((1, 3)), 255 * np.eye(3)]).astype("float32")
+    black, *full = preprocess(colours[:, None, None])[:, 0, 0].astype("float64")  # 4 x (3,)
+    slopes = (np.stack(full) - black) / 255  # (channel in, channel out)
+    deviation = 1 / (255 * slopes.max(axis=0))
+    return {"mean": tuple(-black * deviation), "deviation": tuple(deviation), "blue_first": bool(slopes[0, 2] > 0)}
+
+
+def _in_float32(network: keras.Model) -> keras.Model:
+    if all(layer.dtype_policy.compute_dtype == "float32" for layer in network.layers):
+        return network
+
+    def in_float32(layer):
+        return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
+
+    clone = keras.models.clone_model(network, clone_function=in_float32, recursive=True)
+    clone.set_weights(network.get_weights())
+    return clone
+
+
+if __name__ == "__main__":
+    settings.run(main)

@@ -1,0 +1,127 @@
+"""An encoder is a file: it takes photographs, keeps its preprocessing inside, and loads without anything of ours."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from captioning import files
+from captioning.errors import InputError
+from pretext import encoder
+from pretext.resnet import resnet
+
+APPLICATIONS = ("resnet50", "mobilenet_v2", "densenet", "efficientnet")  # caffe, tf, torch, and preprocessing inside
+FRESH = """
+import sys, keras, numpy
+model = keras.models.load_model(sys.argv[1], safe_mode=True)
+numpy.save(sys.argv[3], model.predict(numpy.load(sys.argv[2]), verbose=0))
+assert not any(name.split(".")[0] in ("captioning", "pretext", "simclr", "jigsaw") for name in sys.modules)
+"""
+
+
+def test_written_encoder_loads_alone_and_safely_with_equal_features(tmp_path, photographs, capsys):
+    path = tmp_path / "encoder.keras"
+    encoder.main(["--network", "resnet18", "--size", "32", "--stem", "small", "--out", str(path)])
+    assert f"wrote {path}: resnet18, untrained, 32 x 32 x 3 -> 512" in capsys.readouterr().out
+    np.save(tmp_path / "photographs.npy", photographs)
+    command = [sys.executable, "-c", FRESH, path, tmp_path / "photographs.npy", tmp_path / "features.npy"]
+    subprocess.run(command, check=True, cwd=tmp_path)
+    features = np.load(tmp_path / "features.npy")
+    assert features.shape == (2, 512) and features.dtype == "float32"
+    assert np.allclose(features, files.read_encoder(path).predict(photographs, verbose=0), rtol=1e-5, atol=1e-6)
+
+
+def test_the_seed_decides_the_fingerprint():
+    def fingerprint(seed):
+        keras.utils.set_random_seed(seed)
+        return files.fingerprint(encoder.untrained("resnet18", "untrained", 32, "small"))
+
+    assert fingerprint(1) == fingerprint(1) != fingerprint(2)
+
+
+def test_pixels_are_normalised_inside(photographs):
+    model = encoder.encoder(_pass_through(), 32, 32)
+    expected = (photographs / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    assert np.allclose(model.predict(photographs, verbose=0), expected.reshape(2, -1), atol=1e-6)
+
+
+def test_features_are_float32_computed_in_float32_under_a_mixed_policy(photographs):
+    keras.utils.set_random_seed(0)
+    plain = encoder.encoder(resnet(18, width=4), 32, 32).predict(photographs, verbose=0)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        keras.utils.set_random_seed(0)
+        mixed = encoder.encoder(resnet(18, width=4), 32, 32).predict(photographs, verbose=0)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert mixed.dtype == "float32"
+    assert np.allclose(mixed, plain, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("module", APPLICATIONS)
+def test_preprocessing_equals_that_of_keras_applications(module, photographs):
+    preprocess = getattr(keras.applications, module).preprocess_input
+    model = encoder.encoder(_pass_through(), 32, 32, **encoder._preprocessing(preprocess))
+    expected = preprocess(photographs.astype("float32")).reshape(2, -1)
+    assert np.allclose(model.predict(photographs, verbose=0), expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:Skipping nested container")  # Keras, of the wrong file before it fails
+def test_weights_file_of_a_keras_applications_network(tmp_path, photographs):
+    network = keras.applications.MobileNet(
+        include_top=False, weights=None, input_shape=(32, 32, 3), pooling="avg", alpha=1.0
+    )
+    network.save_weights(tmp_path / "mobile.weights.h5")
+    model = encoder.application("MobileNet", str(tmp_path / "mobile.weights.h5"), 32)
+    pixels = keras.applications.mobilenet.preprocess_input(photographs.astype("float32"))
+    assert np.allclose(model.predict(photographs, verbose=0), network.predict(pixels, verbose=0), rtol=1e-4, atol=1e-5)
+    with pytest.raises(InputError, match="this very network without its classifier"):
+        encoder.application("VGG16", str(tmp_path / "mobile.weights.h5"), 32)
+
+
+@pytest.mark.parametrize(
+    "network, weights, size, message",
+    [
+        ("ResNet999", "imagenet", 224, "ResNet999 is unknown: expected one of resnet18, .*VGG16"),
+        ("resnet_v2", "imagenet", 224, "resnet_v2 is unknown"),
+        ("ResNet50", "missing.h5", 224, "missing.h5 is no file: .*imagenet, or ResNet50's weights file"),
+        ("VGG16", "untrained", 8, "choose another --size"),
+        ("resnet50", "imagenet", 224, "--network ResNet50.*simclr.convert_checkpoint"),
+    ],
+)
+def test_a_users_mistake_is_named(network, weights, size, message, tmp_path):
+    options = {
+        "--network": network,
+        "--weights": weights,
+        "--size": str(size),
+        "--out": str(tmp_path / "encoder.keras"),
+    }
+    with pytest.raises(InputError, match=message):
+        encoder.main([word for option in options.items() for word in option])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_download_says_what_to_do(monkeypatch):
+    def fail(**_):
+        raise Exception("URL fetch failure on https://somewhere/vgg16_notop.h5: no network")
+
+    monkeypatch.setattr(keras.applications, "VGG16", fail)
+    with pytest.raises(InputError, match=r"vgg16_notop.h5: no network\n.*--weights FILE"):
+        encoder.application("VGG16", "imagenet", 32)
+
+
+@pytest.fixture
+def photographs() -> np.ndarray:
+    """Two photographs, uint8 (2, 32, 32, 3): a ramp of colours, and the same with a bright square."""
+    ramp = np.linspace(0, 255, 32 * 32 * 3).reshape(32, 32, 3).astype("uint8")
+    pair = np.stack([ramp, ramp[::-1]])
+    pair[1, 8:20, 4:16] = (250, 20, 130)
+    return pair
+
+
+def _pass_through() -> keras.Model:
+    """A network whose features are what it sees."""
+    pixels = keras.Input((None, None, 3))
+    return keras.Model(pixels, keras.layers.Reshape((-1,))(pixels))
