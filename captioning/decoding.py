@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import keras
 import numpy as np
 
+from captioning.errors import InputError
 from captioning.tokenizer import END, START, Tokenizer
 
 ROWS = 256  # captions that are extended together; more only costs memory
@@ -42,7 +43,10 @@ def alternatives(model: keras.Model, features: np.ndarray, tokenizer: Tokenizer,
 
     :param model: a captioner of `captioning.captioner.build`.
     :param features: float (N, D).
+    :raises InputError: the beam is less than 1.
     """
+    if beam < 1:
+        raise InputError(f"expected a beam of at least 1, found {beam}")
     captioner = _Captioner(model)
     together = max(1, ROWS // beam)
     parts = [features[first : first + together] for first in range(0, len(features), together)]

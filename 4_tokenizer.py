@@ -1,0 +1,35 @@
+"""Step 4: the train descriptions' words become numbers.
+
+    python 4_tokenizer.py --descriptions descriptions.txt --out tokenizer.pkl
+
+Reads descriptions.txt and the train list. Writes tokenizer.pkl: the number of each word, from 1 by falling frequency (those of the Keras
+`Tokenizer`), and the longest description's length in words, start and end token included.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from captioning import agreement, files, settings, splits
+from captioning.tokenizer import Tokenizer, wrap
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Edit these here, or override them on the command line."""
+
+    descriptions: Path = Path("descriptions.txt")  # cleaned captions of at least the train photographs
+    train_images: Path = Path("Flickr8k_text/Flickr_8k.trainImages.txt")  # photographs whose words count
+    out: Path = Path("tokenizer.pkl")  # file to write
+
+
+def main(arguments: list[str] | None = None) -> None:
+    config = settings.from_command_line(Settings, arguments)
+    descriptions, images = files.read_descriptions(config.descriptions), splits.read(config.train_images)
+    train = agreement.described(descriptions, images, config.train_images)
+    tokenizer = Tokenizer.fit(wrap(text) for texts in train.values() for text in texts)
+    files.write_tokenizer(config.out, tokenizer)
+    print(f"wrote {config.out}: {len(tokenizer.word_index):,} words, maximum length {tokenizer.maximum_length}")
+
+
+if __name__ == "__main__":
+    settings.run(main)

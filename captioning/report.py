@@ -1,0 +1,120 @@
+"""The report on a split's captions: every protocol's scores, how varied the captions are, and what makes them doubtful."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+from captioning.descriptions import PUNCTUATION, clean
+from captioning.metrics import Text
+from captioning.scores import CLEANED, METRICS, SEED, STANDARD, Protocol, Scores, best_constant, evaluate
+from captioning.tokenizer import START, wrap
+
+COLLAPSED = 0.9  # share of the captions that are one and the same
+LINES = {
+    "floor": "one caption for all",
+    "system": "these captions",
+    "interval": "95% interval",
+    "system among persons": "these, one reference fewer",
+    "person": "a person, against the others",
+}
+
+Texts = Mapping[str, Sequence[str]]  # image id -> descriptions or captions
+
+
+def make(
+    captions: Mapping[str, str],
+    descriptions: Texts,
+    train: Texts,
+    references: Texts | None,
+    unfinished: Collection[str],
+) -> dict:
+    """Return the scores of captions in all protocols, beside floor and ceiling, and what `remarks` tells of them.
+
+    :param captions: one caption for each photograph, by image id.
+    :param descriptions: the cleaned descriptions of at least these photographs.
+    :param train: the cleaned descriptions that the captioner saw; the constant caption is one of them.
+    :param references: the captions as people wrote them; without them the standard protocol is left out.
+    :param unfinished: ids of the photographs whose caption has no end token.
+    """
+    letters = any(len(word) == 1 for texts in train.values() for text in texts for word in text.split())
+    cleaned = {image: clean(caption, "natural" if letters else "seed") for image, caption in captions.items()}
+    with_tokens = [f"{START} {text}" if image in unfinished else wrap(text) for image, text in cleaned.items()]
+    described = [descriptions[image] for image in captions]
+    constant = best_constant(train)
+    protocols = {
+        "seed": _evaluate(SEED, with_tokens, described, constant, wrap),
+        "cleaned": _evaluate(CLEANED, cleaned.values(), described, constant, str),
+    }
+    if references:
+        written = [references[image] for image in captions]
+        protocols["standard"] = _evaluate(STANDARD, map(_plain, captions.values()), written, constant, _plain)
+    return {
+        "photographs": len(captions),
+        "photographs in train": len(captions.keys() & train.keys()),
+        "constant": constant,
+        "variety": _variety(list(cleaned.values()), train, unfinished),
+        "protocols": protocols,
+    }
+
+
+def _evaluate(
+    protocol: Protocol,
+    captions: Iterable[str],
+    references: Iterable[Sequence[str]],
+    constant: str,
+    form: Callable[[str], str],
+) -> dict[str, Scores]:
+    people = [[Text(form(text)) for text in texts] for texts in references]
+    return evaluate(protocol, list(map(Text, captions)), people, Text(form(constant)))
+
+
+def _plain(caption: str) -> str:
+    return caption.lower().translate(PUNCTUATION)
+
+
+def _variety(captions: list[str], train: Texts, unfinished: Collection[str]) -> dict:
+    ((most_frequent, times),) = Counter(captions).most_common(1)
+    known = {text for texts in train.values() for text in texts}
+    return {
+        "distinct": len(set(captions)),
+        "words": len({word for caption in captions for word in caption.split()}),
+        "words in train": len({word for text in known for word in text.split()}),
+        "copies": sum(caption in known for caption in captions),
+        "unfinished": len(unfinished),
+        "most frequent": most_frequent,
+        "times": times,
+    }
+
+
+def table(report: dict) -> str:
+    """Return the scores as one table, in Markdown that also reads well in a terminal."""
+    rows = [("protocol", "captions", *METRICS)]
+    for protocol, lines in report["protocols"].items():
+        rows += [
+            (protocol, title, *(_shown(lines[line].get(metric)) for metric in METRICS))
+            for line, title in LINES.items()
+            if line in lines
+        ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rows.insert(1, tuple("-" * width for width in widths))
+    return "\n".join(f"| {' | '.join(map(str.ljust, row, widths))} |" for row in rows)
+
+
+def _shown(value: float | list[float] | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if isinstance(value, float) else "–".join(f"{end:.3f}" for end in value)
+
+
+def remarks(report: dict) -> list[str]:
+    """Return lines on the floor, the captions' variety, and what makes the scores doubtful."""
+    total, variety = report["photographs"], report["variety"]
+    lines = [
+        f"the one caption for all: {report['constant']}",
+        f"variety: {variety['distinct']:,} distinct captions of {total:,}; {variety['words']:,} of the {variety['words in train']:,} words "
+        f"in train; {variety['copies'] / total:.0%} copy a train description; {variety['unfinished']:,} unfinished",
+    ]
+    if variety["times"] >= COLLAPSED * total > 1:
+        lines.append(f'warning: collapsed: {variety["times"]:,} of {total:,} captions are "{variety["most frequent"]}"')
+    if leaked := report["photographs in train"]:
+        lines.append(f"warning: leak: {leaked:,} of {total:,} photographs are in the train split too")
+    return lines

@@ -1,0 +1,208 @@
+"""Steps 3, 4 and 5 through their `main()`, on a toy captioner with random weights and six drawn photographs."""
+
+import json
+import os
+import warnings
+
+import keras
+import numpy as np
+import pytest
+from keras.src.legacy.preprocessing.text import Tokenizer as KerasTokenizer
+
+from captioning import captioner, descriptions, features, files, photographs
+from captioning.errors import InputError
+from captioning.tokenizer import Tokenizer, wrap
+from tests import original_captioning as original
+from tests.test_files import write_old_captioner
+from tests.test_scores import by_nltk
+
+DESCRIPTIONS = {
+    f"photo{number}": [f"{size} {colour} {thing} runs", f"{thing} in the {place}", f"{thing} runs"]
+    for number, (size, colour, thing, place) in enumerate(
+        [("big", "red", "dog", "grass"), ("small", "blue", "cat", "snow"), ("big", "green", "boy", "sand"),
+         ("tall", "red", "girl", "snow"), ("big", "blue", "dog", "sand"), ("tall", "red", "cat", "grass")]
+    )
+}  # fmt: skip
+TEST = ["photo4", "photo5"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, photographs_folder):
+    """The working folder as steps 1 and 2 leave it, with Flickr8k's lists, so that every default holds."""
+    keras.utils.set_random_seed(0)
+    pixels = keras.Input((16, 16, 3), dtype="uint8")
+    encoder = keras.Model(
+        pixels, keras.layers.Dense(5)(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(pixels)))
+    )
+    found = features.extract(encoder, photographs.list_photographs(photographs_folder)).features
+    origin = {"encoder": files.fingerprint(encoder), "height": 16, "width": 16, "dimension": 5}
+    tokenizer = Tokenizer.fit(
+        wrap(text) for image, texts in DESCRIPTIONS.items() if image not in TEST for text in texts
+    )
+    model = captioner.build(5, tokenizer.vocabulary_size)
+    random = np.random.default_rng(3)
+    model.set_weights([random.normal(scale=0.12, size=weight.shape) for weight in model.get_weights()])
+    files.write_model(tmp_path / "encoder.keras", encoder)
+    files.write_features(tmp_path / "features.pkl", found)
+    files.write_origin(tmp_path / "features.pkl", origin)
+    files.write_descriptions(tmp_path / "descriptions.txt", DESCRIPTIONS)
+    files.write_captioner(tmp_path / "model-ep001-loss2.000-val_loss3.000.keras", model, tokenizer, origin)
+    lists = {"train": [image for image in DESCRIPTIONS if image not in TEST], "dev": TEST}
+    for split, images in lists.items():
+        text = "".join(f"{image}.jpg\n" for image in images)
+        files.write_text(tmp_path / "Flickr8k_text" / f"Flickr_8k.{split}Images.txt", text)
+    photographs_folder.rename(tmp_path / "Examples")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_step_3_writes_the_originals_captions_and_scores(folder, script, capsys):
+    script("3_BLEU").main([])
+    kept = files.read_captioner(folder)
+    model = original.build(5, kept.tokenizer.vocabulary_size, kept.tokenizer.maximum_length)
+    original.copy_weights(kept.model, model)
+    stored = files.read_features(folder / "features.pkl")
+    theirs = [original.generate(model, kept.tokenizer, stored[image]) for image in TEST]
+    captions = json.loads((folder / "captions.json").read_text())
+    assert [entry["image_id"] for entry in captions] == TEST
+    assert [entry["caption"] for entry in captions] == [
+        text.removeprefix("startseq").removesuffix("endseq").strip() for text in theirs
+    ]
+    scores = json.loads((folder / "scores.json").read_text())
+    people = [list(map(wrap, DESCRIPTIONS[image])) for image in TEST]
+    assert list(scores["protocols"]["seed"]["system"].values()) == pytest.approx(by_nltk(theirs, people), abs=1e-6)
+    printed = capsys.readouterr().out
+    assert "2 photographs of the split dev" in printed
+    assert "the standard protocol is left out: --references" in printed
+    assert "| standard" not in printed and "leak" not in printed
+
+
+def test_step_3_scores_captions_made_elsewhere_without_a_captioner(folder, script, capsys):
+    raw = {image: [f"A {text.capitalize()}." for text in texts] for image, texts in DESCRIPTIONS.items()}
+    lines = [f"{image}.jpg#{number}\t{text}\n" for image, texts in raw.items() for number, text in enumerate(texts)]
+    files.write_text(folder / "token.txt", "".join(lines))
+    files.write_json(folder / "made.json", [{"image_id": f"{image}.jpg", "caption": raw[image][0]} for image in TEST])
+    elsewhere = ["--candidates", "made.json", "--model", "none", "--features", "none"]
+    script("3_BLEU").main([*elsewhere, "--references", "token.txt", "--out", "out"])
+    scores = json.loads((folder / "out" / "scores.json").read_text())["protocols"]
+    assert {name: protocol["system"]["BLEU-4"] for name, protocol in scores.items()} == {
+        "seed": 1,
+        "cleaned": 1,
+        "standard": 1,
+    }
+    assert "| standard" in capsys.readouterr().out
+
+
+def test_step_3_warns_of_photographs_that_the_captioner_has_seen(folder, script, capsys):
+    script("3_BLEU").main(["--test-images", "Flickr8k_text/Flickr_8k.trainImages.txt"])
+    assert "warning: leak: 4 of 4 photographs are in the train split too" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("beam", ["1", "3"])
+def test_step_5_prints_and_shows_the_captions_of_step_3(folder, script, capsys, beam):
+    script("3_BLEU").main(["--beam", beam])
+    script("4_tokenizer").main([])
+    script("5_test").main(["--beam", beam])
+    printed = capsys.readouterr().out
+    for image, caption in files.read_captions(folder / "captions.json").items():
+        assert f"{image}.jpg\t{caption}\n" in printed
+        assert f'alt="{caption}"' in (folder / "gallery.html").read_text("utf-8")
+
+
+def test_step_5_takes_one_photograph_and_lists_what_it_cannot_read(folder, script, capsys):
+    script("4_tokenizer").main([])
+    (folder / "Examples" / "broken.jpg").write_text("no picture")
+    script("5_test").main(["--out", "all"])
+    assert "skipped broken.jpg" in capsys.readouterr().out
+    assert "<li>broken.jpg: " in (folder / "all" / "gallery.html").read_text("utf-8")
+    script("5_test").main(["--photographs", "Examples/photo1.jpg"])
+    assert (folder / "gallery.html").read_text("utf-8").count("<figure>") == 1
+
+
+def test_another_encoder_is_refused(folder, script):
+    script("4_tokenizer").main([])
+    files.write_origin(folder / "features.pkl", {"encoder": "0" * 64})
+    with pytest.raises(InputError, match=r"found those of 000000000000 in features\.pkl"):
+        script("3_BLEU").main([])
+    pixels = keras.Input((16, 16, 3), dtype="uint8")
+    for dimension, message in ((5, "expected the features of the encoder"), (7, "features of 5 numbers.* found 7 in")):
+        other = keras.layers.Dense(dimension)(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(pixels)))
+        files.write_model(folder / "other.keras", keras.Model(pixels, other))
+        with pytest.raises(InputError, match=message):
+            script("5_test").main(["--encoder", "other.keras"])
+
+
+def test_another_vocabulary_is_refused(folder, script):
+    grown = {**DESCRIPTIONS, "photo0": [*DESCRIPTIONS["photo0"], "an elephant"]}
+    files.write_descriptions(folder / "more.txt", grown)
+    with pytest.raises(InputError, match=r"expected a vocabulary of \d+ words.* in more\.txt"):
+        script("3_BLEU").main(["--descriptions", "more.txt"])
+    kept = files.read_captioner(folder).tokenizer.word_index
+    swapped = {**kept, "dog": kept["runs"], "runs": kept["dog"]}
+    files.write_tokenizer(folder / "tokenizer.pkl", Tokenizer(swapped, 6))
+    with pytest.raises(InputError, match=r"another of the same size: word .* in the captioner"):
+        script("5_test").main([])
+
+
+def test_photographs_without_feature_or_caption_or_description_are_named(folder, script, capsys):
+    files.write_text(folder / "list.txt", "photo4.jpg\nunknown.jpg\n")
+    script("3_BLEU").main(["--test-images", "list.txt"])
+    assert "list.txt: 1 of 2 photographs have no description: left out" in capsys.readouterr().out
+    files.write_text(folder / "list.txt", "unknown.jpg\n")
+    with pytest.raises(InputError, match=r"descriptions of the 1 photographs in list\.txt, found none"):
+        script("3_BLEU").main(["--test-images", "list.txt"])
+    files.write_captions(folder / "some.json", {"photo4": "dog"})
+    with pytest.raises(
+        InputError, match=r"a caption for each of 2 photographs in some\.json, found none for 1 of them \(photo5"
+    ):
+        script("3_BLEU").main(["--candidates", "some.json"])
+
+
+def test_features_without_origin_get_one_line(folder, script, capsys):
+    (folder / "features.json").unlink()
+    script("3_BLEU").main([])
+    assert capsys.readouterr().out.count("not checked") == 1
+
+
+def test_files_of_the_original_are_accepted_with_a_line(folder, script, capsys):
+    script("3_BLEU").main([])
+    ours = files.read_captions(folder / "captions.json")
+    kept = files.read_captioner(folder)
+    write_old_captioner(folder / "old.h5", kept.model)
+    files.write_tokenizer(folder / "tokenizer.pkl", Tokenizer(kept.tokenizer.word_index, None))
+    capsys.readouterr()
+    script("3_BLEU").main(["--model", "old.h5"])
+    script("5_test").main(["--model", "old.h5"])
+    assert files.read_captions(folder / "captions.json") == ours
+    assert capsys.readouterr().out.count("does not say which encoder") == 2
+
+
+def test_step_4_numbers_words_as_keras_does(folder, script):
+    script("4_tokenizer").main([])
+    assert_as_keras(files.read_tokenizer(folder / "tokenizer.pkl"), DESCRIPTIONS, set(DESCRIPTIONS) - set(TEST))
+
+
+def test_step_4_numbers_all_of_flickr8k_as_keras_does(flickr8k, tmp_path, script):
+    text = flickr8k / "Flickr8k_text"
+    captions = descriptions.read(text / "Flickr8k.token.txt")
+    cleaned = {image: [descriptions.clean(caption) for caption in texts] for image, texts in captions.items()}
+    files.write_descriptions(tmp_path / "descriptions.txt", cleaned)
+    lists = text / "Flickr_8k.trainImages.txt"
+    named = {
+        "--descriptions": tmp_path / "descriptions.txt",
+        "--train-images": lists,
+        "--out": tmp_path / "tokenizer.pkl",
+    }
+    script("4_tokenizer").main([os.fspath(word) for pair in named.items() for word in pair])
+    tokenizer = files.read_tokenizer(tmp_path / "tokenizer.pkl")
+    assert (tokenizer.vocabulary_size, tokenizer.maximum_length) == (7579, 34)
+    assert_as_keras(tokenizer, cleaned, set(files.read_image_list(lists)))
+
+
+def assert_as_keras(tokenizer, cleaned, images):
+    texts = [wrap(text) for image, texts in cleaned.items() if image in images for text in texts]
+    with warnings.catch_warnings(action="ignore"):
+        theirs = KerasTokenizer()
+    theirs.fit_on_texts(texts)
+    assert tokenizer.word_index == theirs.word_index
+    assert tokenizer.maximum_length == max(len(text.split()) for text in texts)
