@@ -24,7 +24,7 @@ def load(data: bytes) -> Any:
     :raises pickle.UnpicklingError: it names something outside the allow-list (the message says what), or it is damaged.
     """
     try:
-        return _plain(_Reader(io.BytesIO(data)).load())
+        return _plain(_Values(io.BytesIO(data)).load())
     except pickle.UnpicklingError:
         raise
     except Exception as error:  # whatever a damaged or hostile pickle makes of the reader
@@ -46,30 +46,23 @@ class _Writer(pickle.Pickler):
         return NotImplemented
 
 
-class _Reader(pickle._Unpickler):
-    def __init__(self, file: io.BytesIO):
-        super().__init__(file)
-        self.allowed = _stand_ins()
+class Reader(pickle._Unpickler):
+    """The reference unpickler without sets, extensions and old-style instances, and with plain keys in dictionaries.
 
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.allowed:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which data never needs; nothing was run")
-        return self.allowed[module, name]
+    A subclass says what the names in a pickle stand for (`find_class`) and what lies outside it (`persistent_load`).
+    """
 
-    def persistent_load(self, identifier: Any) -> NoReturn:
-        raise pickle.UnpicklingError("it refers to objects outside the file; nothing was run")
+    keys = str | int | float | bytes | None  # not tuples: the hash of some nested a hundred deep never ends
 
     def _with_plain_keys(load: Callable, last: slice) -> Callable:
-        """Check the keys first: the hash of tuples nested a hundred deep never ends."""
-
-        def checked(self: "_Reader") -> None:
-            if not all(isinstance(key, str | int | float | bytes | None) for key in self.stack[last]):
+        def checked(self: "Reader") -> None:
+            if not all(isinstance(key, self.keys) for key in self.stack[last]):
                 raise pickle.UnpicklingError("a dictionary has a key that is neither text nor number")
             load(self)
 
         return checked
 
-    dispatch = {  # noqa: RUF012 - the reference unpickler's table, without sets, extensions and old-style instances
+    dispatch = {  # noqa: RUF012 - what pickle itself calls this table
         code: load
         for code, load in pickle._Unpickler.dispatch.items()
         if bytes([code]) not in (pickle.EMPTY_SET, pickle.ADDITEMS, pickle.FROZENSET, pickle.INST, pickle.OBJ,
@@ -81,6 +74,20 @@ class _Reader(pickle._Unpickler):
         (pickle.DICT, slice(0, None, 2)),
     ):
         dispatch[code[0]] = _with_plain_keys(dispatch[code[0]], last)
+
+
+class _Values(Reader):
+    def __init__(self, file: io.BytesIO):
+        super().__init__(file)
+        self.allowed = _stand_ins()
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.allowed:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which data never needs; nothing was run")
+        return self.allowed[module, name]
+
+    def persistent_load(self, identifier: Any) -> NoReturn:
+        raise pickle.UnpicklingError("it refers to objects outside the file; nothing was run")
 
 
 def _stand_ins() -> Mapping[tuple[str, str], Any]:
