@@ -1,0 +1,129 @@
+"""Whole captions as batches: captions of like length together, padded on the right, all their next words at once."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from captioning.errors import InputError
+from captioning.tokenizer import Tokenizer, wrap
+
+SIGNATURE = (
+    (
+        tf.TensorSpec((None,), tf.int32),  # real_tokens (R,): positions in the flattened words whose next word counts
+        tf.TensorSpec((None, None), tf.float32),  # feature (N, D)
+        tf.TensorSpec((None, None), tf.int32),  # words (N, T)
+    ),
+    tf.TensorSpec((None,), tf.int32),  # the next words (R,)
+)
+
+
+@dataclass(frozen=True)
+class Captions:
+    """The captions of a split, as rows of words to read and words to foretell.
+
+    Row r reads `length[r]` words from `start[r]` on, and foretells the word after each of them but the first `skip[r]`. A caption is one row
+    that skips none; words beyond the maximum length are foretold from a window of that length, a row each, as the original does.
+    """
+
+    features: np.ndarray  # (P, D) float32, one for each photograph
+    words: np.ndarray  # (W,) int32, all captions one after another
+    photograph: np.ndarray  # (R,) the row of its photograph in `features`
+    start: np.ndarray  # (R,)
+    length: np.ndarray  # (R,)
+    skip: np.ndarray  # (R,)
+
+    @property
+    def next_words(self) -> int:
+        """The number of words to foretell, each of which has the same weight in the loss."""
+        return int((self.length - self.skip).sum())
+
+    def fingerprint(self) -> str:
+        """Return a digest of everything that training sees."""
+        digest = hashlib.sha256()
+        for array in vars(self).values():
+            digest.update(np.ascontiguousarray(array))
+        return digest.hexdigest()[:16]
+
+    def steps(self, batch_size: int) -> int:
+        """The number of batches an epoch."""
+        return -(-len(self.start) // batch_size)
+
+    def ordered(self, batch_size: int) -> tf.data.Dataset:
+        """Return all batches, the shortest captions first: ((real_tokens, feature, words), next words), see `SIGNATURE`."""
+        batches = self._batches(np.arange(len(self.start)), batch_size)
+        dataset = tf.data.Dataset.from_generator(lambda: map(self.batch, batches), output_signature=SIGNATURE)
+        return dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
+
+    def shuffled(self, batch_size: int, seed: int) -> Callable[[tf.Tensor], tf.data.Dataset]:
+        """Return epoch -> all its batches in an order that depends on (seed, epoch) only; captions of one length meet others each time."""
+
+        def generate(epoch: np.int64) -> Iterator[tuple]:
+            random = np.random.default_rng((seed, epoch))
+            batches = self._batches(random.permutation(len(self.start)), batch_size)
+            return (self.batch(batches[number]) for number in random.permutation(len(batches)))
+
+        return lambda epoch: tf.data.Dataset.from_generator(generate, args=(epoch,), output_signature=SIGNATURE)
+
+    def _batches(self, rows: np.ndarray, batch_size: int) -> list[np.ndarray]:
+        """Cut rows into batches of like length, keeping the order of rows that are equally long."""
+        rows = rows[np.argsort(self.length[rows], kind="stable")]
+        return [rows[first : first + batch_size] for first in range(0, len(rows), batch_size)]
+
+    def batch(self, rows: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
+        """Return the rows as the trainer's inputs and targets, see `SIGNATURE`."""
+        length, skip, start = (array[rows][:, None] for array in (self.length, self.skip, self.start))  # (N, 1)
+        position = np.arange(length.max())  # (T,)
+        read = position < length  # (N, T)
+        foretold = read & (position >= skip)  # (N, T)
+        place = np.where(read, start + position, 0)  # (N, T)
+        words = np.where(read, self.words[place], 0)
+        return (np.flatnonzero(foretold), self.features[self.photograph[rows]], words), self.words[place + 1][foretold]
+
+
+def gather(
+    descriptions: Mapping[str, Sequence[str]], features: Mapping[str, np.ndarray], tokenizer: Tokenizer
+) -> Captions:
+    """Return the captions of the photographs in `descriptions`; words outside the vocabulary are dropped.
+
+    :param descriptions: photograph's id -> its descriptions, without start and end tokens.
+    :param features: photograph's id -> float32 (1, D); photographs without descriptions are left out.
+    :raises InputError: there are no descriptions, or some of their photographs have no feature.
+    """
+    missing = [name for name in descriptions if name not in features]
+    if missing:
+        examples = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        raise InputError(
+            f"{len(missing):,} of {len(descriptions):,} photographs have descriptions but no feature ({examples}): "
+            "run step 1 (1_data_preprocessor.py) on all photographs, and give the features.pkl and descriptions.txt that it wrote together"
+        )
+    if not descriptions:
+        raise InputError(
+            "no photograph of the list has a description: the list and descriptions.txt are of different data sets"
+        )
+    words, rows = [], []
+    for photograph, texts in enumerate(descriptions.values()):
+        for ids in map(tokenizer.encode, map(wrap, texts)):
+            rows += [
+                (photograph, len(words) + start, length, skip)
+                for start, length, skip in windows(len(ids), tokenizer.maximum_length)
+            ]
+            words += ids
+    photograph, start, length, skip = np.array(rows, "int32").T
+    return Captions(
+        np.concatenate([features[name] for name in descriptions]),
+        np.array(words, "int32"),
+        photograph,
+        start,
+        length,
+        skip,
+    )
+
+
+def windows(count: int, maximum: int) -> Iterator[tuple[int, int, int]]:
+    """Yield (start, length, skip) of each row that a caption of `count` words becomes."""
+    yield 0, min(count - 1, maximum), 0
+    for end in range(maximum + 1, count):
+        yield end - maximum, maximum, maximum - 1

@@ -1,0 +1,111 @@
+"""The captioner predicts, all at once, what the original predicts one prefix at a time; its loss is the average over next words."""
+
+import keras
+import numpy as np
+import pytest
+
+from captioning import captioner
+from captioning.batches import gather
+from captioning.tokenizer import Tokenizer, wrap
+from tests import original_captioning as original
+
+DIMENSION = 6
+DESCRIPTIONS = {
+    "one": ["dog runs", "brown dog runs through tall grass"],
+    "two": ["", "child plays with red ball on grass near dog"],
+    "three": ["ball"],
+}
+LONG_AND_ODD = {
+    "four": ["dog plays with red ball on tall grass near child with brown dog in grass on red grass"],  # too long
+    "five": ["purple dog flies over grass", "zebra"],  # words outside the vocabulary
+}
+RANDOM = np.random.default_rng(3)
+FEATURES = {name: RANDOM.normal(size=(1, DIMENSION)).astype("float32") for name in [*DESCRIPTIONS, *LONG_AND_ODD]}
+TOKENIZER = Tokenizer.fit(wrap(text) for texts in DESCRIPTIONS.values() for text in texts)
+
+
+@pytest.fixture(scope="module")
+def models():
+    """The captioner and the original's model with the same weights, grown so that predictions are far from uniform."""
+    keras.utils.set_random_seed(5)
+    ours = captioner.build(DIMENSION, TOKENIZER.vocabulary_size)
+    ours.set_weights([weight * 3 for weight in ours.get_weights()])
+    theirs = original.build(DIMENSION, TOKENIZER.vocabulary_size, TOKENIZER.maximum_length)
+    original.copy_weights(ours, theirs)
+    return ours, theirs
+
+
+def compile_trainer(ours):
+    trainer = captioner.build_trainer(ours)
+    trainer.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy", jit_compile=False)
+    return trainer
+
+
+@pytest.mark.parametrize("descriptions", [DESCRIPTIONS, LONG_AND_ODD], ids=["train", "dev"])
+def test_next_words_are_those_of_the_original(models, descriptions):
+    ours, theirs = models
+    inputs, targets = original.stack(list(original.examples(descriptions, FEATURES, TOKENIZER)))
+    expected = theirs.predict(inputs, verbose=0)
+    captions = gather(descriptions, FEATURES, TOKENIZER)
+    (inputs, words) = captions.batch(np.arange(len(captions.start)))
+    found = captioner.build_trainer(ours).predict_on_batch(inputs)
+    assert captions.next_words == len(words) == len(targets)
+    # rows that foretell the tail of a long caption come behind it, as its prefixes do: the order is the same
+    np.testing.assert_array_equal(words, targets.argmax(axis=1))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.ptp(expected, axis=0).max() > 0.1, "the comparison must be able to fail"
+
+
+def test_the_trainer_predicts_what_the_captioner_does(models):
+    ours, _ = models
+    (places, feature, words), _ = gather(DESCRIPTIONS, FEATURES, TOKENIZER).batch(np.arange(4))
+    whole = ours.predict_on_batch([feature, words])
+    assert whole.shape == (4, words.shape[1], TOKENIZER.vocabulary_size)
+    found = captioner.build_trainer(ours).predict_on_batch([places, feature, words])
+    np.testing.assert_allclose(found, whole.reshape(-1, TOKENIZER.vocabulary_size)[places], atol=1e-5)
+
+
+def test_loss_and_val_loss_are_averages_over_next_words(models):
+    ours, theirs = models
+    for layer in ours.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0  # so that the training loss can be computed by hand; the learning rate is 0 too
+    trainer = compile_trainer(ours)
+    train, dev = (gather(part, FEATURES, TOKENIZER) for part in (DESCRIPTIONS, LONG_AND_ODD))
+    history = trainer.fit(train.ordered(2), validation_data=dev.ordered(3), verbose=0, shuffle=False).history
+
+    def by_hand(descriptions):
+        inputs, targets = original.stack(list(original.examples(descriptions, FEATURES, TOKENIZER)))
+        return -np.log((theirs.predict(inputs, verbose=0) * targets).sum(axis=1)).mean()
+
+    assert history["loss"][0] == pytest.approx(by_hand(DESCRIPTIONS), abs=1e-5)
+    assert history["val_loss"][0] == pytest.approx(by_hand(LONG_AND_ODD), abs=1e-5)
+
+
+def test_a_saved_captioner_holds_nothing_of_the_trainer(models, tmp_path):
+    ours, _ = models
+    captioner.build_trainer(ours)
+    ours.save(tmp_path / "captioner.keras")
+    again = keras.saving.load_model(tmp_path / "captioner.keras", safe_mode=True)
+    assert [tensor.name for tensor in again.inputs] == ["feature", "words"]
+    (_, feature, words), _ = gather(DESCRIPTIONS, FEATURES, TOKENIZER).batch(np.arange(4))
+    np.testing.assert_allclose(
+        again.predict_on_batch([feature, words]), ours.predict_on_batch([feature, words]), atol=1e-6
+    )
+
+
+def test_probabilities_are_float32_in_mixed_precision():
+    policy = keras.config.dtype_policy()
+    try:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        ours = captioner.build(DIMENSION, TOKENIZER.vocabulary_size)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    assert ours.get_layer("lstm").compute_dtype == "bfloat16"
+    history = (
+        compile_trainer(ours)
+        .fit(gather(DESCRIPTIONS, FEATURES, TOKENIZER).ordered(2), verbose=0, shuffle=False)
+        .history
+    )
+    assert ours.output.dtype == "float32"
+    assert np.isfinite(history["loss"]).all()
