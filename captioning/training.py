@@ -6,7 +6,6 @@ history.csv and history.png.
 
 import fcntl
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,12 +30,6 @@ REMEMBERED = (
 )  # what callbacks carry from epoch to epoch
 
 History = dict[str, list[float]]
-
-
-def prepare(seed: int) -> None:
-    """Seed Python, NumPy and Keras, and let a GPU's memory grow as needed; call it before building a model."""
-    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    keras.utils.set_random_seed(seed)
 
 
 def fit(

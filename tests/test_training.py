@@ -39,7 +39,7 @@ def batches(epoch):
 
 
 def train(folder, *callbacks, epochs=EPOCHS, seed=7, learning_rate=0.05, examples=EXAMPLES, batches=batches):
-    training.prepare(seed)
+    keras.utils.set_random_seed(seed)
     model = Nested()
     model(EXAMPLES)
     model.compile(keras.optimizers.Adam(learning_rate), jit_compile=False)
@@ -218,7 +218,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 def train(folder, epochs):
-    training.prepare(1)
+    keras.utils.set_random_seed(1)
     with strategy.scope():
         model = keras.Sequential([
             keras.Input((4,)), keras.layers.Dense(8, dtype="mixed_float16"), keras.layers.Dropout(.5), keras.layers.Dense(3, "softmax", dtype="float32")
