@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from captioning.errors import InputError
 from captioning.tokenizer import Tokenizer, wrap
 
 SIGNATURE = (
@@ -89,20 +88,8 @@ def gather(
     """Return the captions of the photographs in `descriptions`; words outside the vocabulary are dropped.
 
     :param descriptions: photograph's id -> its descriptions, without start and end tokens.
-    :param features: photograph's id -> float32 (1, D); photographs without descriptions are left out.
-    :raises InputError: there are no descriptions, or some of their photographs have no feature.
+    :param features: photograph's id -> float32 (1, D), for at least these photographs.
     """
-    missing = [name for name in descriptions if name not in features]
-    if missing:
-        examples = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        raise InputError(
-            f"{len(missing):,} of {len(descriptions):,} photographs have descriptions but no feature ({examples}): "
-            "run step 1 (1_data_preprocessor.py) on all photographs, and give the features.pkl and descriptions.txt that it wrote together"
-        )
-    if not descriptions:
-        raise InputError(
-            "no photograph of the list has a description: the list and descriptions.txt are of different data sets"
-        )
     words, rows = [], []
     for photograph, texts in enumerate(descriptions.values()):
         for ids in map(tokenizer.encode, map(wrap, texts)):

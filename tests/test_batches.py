@@ -1,6 +1,5 @@
 """Batches hold each next word exactly once, captions of like length together, in an order that the seed and the epoch alone decide."""
 
-import re
 from collections import Counter
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 import tensorflow as tf
 
 from captioning.batches import gather, windows
-from captioning.errors import InputError
 from captioning.tokenizer import Tokenizer, wrap
 
 RANDOM = np.random.default_rng(0)
@@ -72,16 +70,3 @@ def test_the_fingerprint_tells_data_apart():
     others = {**FEATURES, "photo3": FEATURES["photo3"] + 1}
     assert gather(DESCRIPTIONS, FEATURES, TOKENIZER).fingerprint() == CAPTIONS.fingerprint()
     assert gather(DESCRIPTIONS, others, TOKENIZER).fingerprint() != CAPTIONS.fingerprint()
-
-
-def test_photographs_without_features_are_counted_and_named():
-    few = {name: FEATURES[name] for name in list(FEATURES)[2:]}
-    with pytest.raises(
-        InputError, match=re.escape("2 of 10 photographs have descriptions but no feature (photo0, photo1)")
-    ):
-        gather(DESCRIPTIONS, few, TOKENIZER)
-
-
-def test_a_list_of_another_data_set_is_an_error():
-    with pytest.raises(InputError, match="different data sets"):
-        gather({}, FEATURES, TOKENIZER)

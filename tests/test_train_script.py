@@ -1,0 +1,93 @@
+"""Step 2 on a toy data set: what it writes, the same again from the same seed, and going on after an interruption."""
+
+import re
+
+import numpy as np
+import pytest
+
+from captioning import files
+from captioning.errors import InputError
+
+OPTIONS = ["--epochs", "4", "--batch-size", "4", "--learning-rate", "0.01", "--seed", "3"]
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """Features, descriptions and lists of 12 photographs, where the scripts look for them."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    names = [f"photo{number:02d}" for number in range(12)]
+    files.write_features("features.pkl", {name: random.normal(size=(1, 5)).astype("float32") for name in names})
+    files.write_origin("features.pkl", {"encoder": "abc", "dimension": 5})
+    words = ["red", "dog", "runs", "ball", "grass"]
+    texts = {name: [" ".join(random.choice(words, length)) for length in (2, 5)] for name in names}
+    files.write_descriptions("descriptions.txt", texts)
+    for split, part in (("train", names[:9]), ("dev", names[9:])):
+        files.write_text(
+            tmp_path / f"Flickr8k_text/Flickr_8k.{split}Images.txt", "".join(f"{name}.jpg\n" for name in part)
+        )
+    return tmp_path
+
+
+def saved(folder):
+    return sorted(path.name for path in folder.glob("model-*.keras"))
+
+
+def test_step_2_writes_its_best_captioners_and_the_history(data, script, capsys):
+    script("2_train_IC_model").main(OPTIONS)
+    losses = [line.split(",") for line in (data / "history.csv").read_text().splitlines()]
+    assert losses[0] == ["epoch", "loss", "val_loss"]
+    assert len(losses) == 5
+    lowest, expected = float("inf"), []
+    for epoch, loss, val_loss in ((int(line[0]), *map(float, line[1:])) for line in losses[1:]):
+        if val_loss < lowest:
+            lowest = val_loss
+            expected.append(f"model-ep{epoch:03d}-loss{loss:.3f}-val_loss{val_loss:.3f}.keras")
+    assert saved(data) == expected
+    assert f"val_loss {lowest:.3f}, the lowest of 4 epochs" in capsys.readouterr().out
+    captioner = files.read_captioner(data)
+    assert captioner.origin["encoder"] == "abc"
+    assert captioner.model.output_shape[-1] == captioner.tokenizer.vocabulary_size
+    assert captioner.tokenizer.maximum_length == 7
+
+
+def test_the_same_seed_gives_the_same_captioner_also_after_an_interruption(data, script, capsys):
+    main = script("2_train_IC_model").main
+    main([*OPTIONS, "--out", "whole"])
+    main([*OPTIONS, "--out", "parts", "--epochs", "2"])
+    main([*OPTIONS, "--out", "parts"])
+    assert "resuming after epoch 2 of 4" in capsys.readouterr().out
+    whole, parts = data / "whole", data / "parts"
+    assert (whole / "history.csv").read_text() == (parts / "history.csv").read_text()
+    assert saved(whole) == saved(parts)
+    for one, other in zip(
+        *(files.read_captioner(folder).model.get_weights() for folder in (whole, parts)), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_patience_and_reduce_after_are_settings(data, script):
+    script("2_train_IC_model").main([*OPTIONS, "--epochs", "30", "--patience", "3", "--reduce-after", "1"])
+    lines = (data / "history.csv").read_text().splitlines()
+    assert lines[0] == "epoch,loss,val_loss,learning_rate"
+    assert len(lines) < 31
+    assert float(lines[-1].split(",")[3]) < float(lines[1].split(",")[3])
+
+
+def test_other_data_or_settings_do_not_go_on(data, script):
+    main = script("2_train_IC_model").main
+    main([*OPTIONS, "--epochs", "1"])
+    with pytest.raises(InputError, match="batch size: 4 there, 5 now"):
+        main([*OPTIONS, "--batch-size", "5"])
+    files.write_features(
+        "features.pkl", {name: value + 1 for name, value in files.read_features("features.pkl").items()}
+    )
+    with pytest.raises(InputError, match=r"train data: .*\n.*dev data: "):
+        main(OPTIONS)
+
+
+def test_a_photograph_without_a_feature_is_named(data, script):
+    features = files.read_features("features.pkl")
+    files.write_features("features.pkl", {name: features[name] for name in list(features)[1:]})
+    with pytest.raises(InputError, match=re.escape("photo00")):
+        script("2_train_IC_model").main(OPTIONS)
