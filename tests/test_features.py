@@ -1,5 +1,6 @@
 """Step 1: features in order, whatever the batch size, and after any interruption; what it says and writes."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks import extraction
 from captioning import features, files, photographs
 from captioning.errors import InputError
 from tests.conftest import ROOT
@@ -180,3 +182,9 @@ def test_errors_say_what_to_do(step, arguments, photographs_folder, tmp_path, en
     encoder.set_weights([weight * np.nan for weight in encoder.get_weights()])
     with pytest.raises(InputError, match="not finite"):
         features.extract(encoder, [photographs_folder / "photo1.jpg"])
+
+
+def test_the_benchmark_runs(arguments, tmp_path, capsys):
+    extraction.main(["--encoder", str(tmp_path / "encoder.keras"), "--count", "4", "--rounds", "1"])
+    claims = re.findall(r"^(step 1 in .*|time of step 1 .*): [\d.]+x", capsys.readouterr().out, re.MULTILINE)
+    assert len(claims) == 5
