@@ -1,0 +1,187 @@
+"""Photographs for pretext tasks: decoded once to uint8 of one size, kept in a file that epochs and restarts map into memory.
+
+A photograph is its whole frame, resized as steps 1 and 5 resize it: nothing is cut off, and random crops vary the ratio of sides anyway.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+from tqdm import tqdm
+
+from captioning import files, photographs
+from captioning.errors import InputError
+from captioning.photographs import Unreadable
+
+THREADS = 4  # decoding leaves Python's lock, so a few threads keep the cores busy
+AHEAD = 512  # photographs read in one go
+
+
+class Labelled(NamedTuple):
+    """Photographs with the names of their folders as classes."""
+
+    pixels: np.ndarray  # uint8 (N, H, W, 3)
+    labels: np.ndarray  # int64 (N,), in [0, len(classes))
+    classes: tuple[str, ...]
+
+
+def load(sources: Sequence[Path], size: tuple[int, int], folder: Path, lists: Sequence[Path] = ()) -> np.ndarray:
+    """Return photographs as a read-only map of uint8 (N, *size, 3), made once in `folder`; files that cannot be read are skipped.
+
+    :param sources: folders, searched recursively, or one HDF5 file with the uint8 dataset `train_img` of jigsaw.to_hdf5.
+    :param lists: files that name photographs; those in folders whose id is in none of them are left out.
+    :raises InputError: there is nothing to read, or `lists` restrict an HDF5 file.
+    """
+    if len(sources) == 1 and sources[0].suffix in (".h5", ".hdf5"):
+        if lists:
+            raise InputError(
+                f"{sources[0]} has no names that a list could restrict: leave out the list, or give folders"
+            )
+        return _load_hdf5(sources[0], size, folder)
+    paths = [path for source in sources for path in photographs.list_photographs(source, recursive=True)]
+    if lists:
+        wanted = {image for path in lists for image in files.read_image_list(path)}
+        paths = [path for path in paths if path.name.split(".")[0] in wanted]
+        if not paths:
+            raise InputError(f"none of the photographs in {_names(sources)} is named in {_names(lists)}: check both")
+    pixels, _ = _load_files(paths, size, folder)
+    return pixels
+
+
+def load_labelled(source: Path, size: tuple[int, int], folder: Path, most: int | None = None) -> Labelled:
+    """Return the photographs of a folder that has one sub-folder for each class, as `load` does.
+
+    :param most: the most photographs of each class, the first by name.
+    :raises InputError: there are not at least two such sub-folders.
+    """
+    classes = [path for path in sorted(source.iterdir()) if path.is_dir()] if source.is_dir() else []
+    if len(classes) < 2:
+        raise InputError(
+            f"expected a folder with one sub-folder for each class at {source}, found {len(classes)} sub-folders"
+        )
+    by_class = [photographs.list_photographs(path, recursive=True)[:most] for path in classes]
+    labels = np.repeat(np.arange(len(classes)), [len(paths) for paths in by_class])
+    pixels, readable = _load_files([path for paths in by_class for path in paths], size, folder)
+    return Labelled(pixels, labels[readable], tuple(path.name for path in classes))
+
+
+def steps(pixels: np.ndarray, batch_size: int) -> int:
+    """Return how many whole batches an epoch has.
+
+    :raises InputError: there are fewer photographs than a batch takes.
+    """
+    if len(pixels) < batch_size:
+        raise InputError(
+            f"{len(pixels):,} photographs are fewer than --batch-size {batch_size}: lower it, or give more"
+        )
+    print(f"{len(pixels):,} photographs, {len(pixels) // batch_size:,} steps an epoch", flush=True)
+    return len(pixels) // batch_size
+
+
+def batches(
+    pixels: np.ndarray, batch_size: int, seed: int, example: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Any]
+) -> Callable[[tf.Tensor], tf.data.Dataset]:
+    """Return the function epoch -> whole batches for `training.fit`, in an order that the seed and the epoch decide.
+
+    :param example: photographs uint8 (B, H, W, 3), their indices (B,) and a seed, int32 (2,) -> what the model is trained on.
+    """
+    steps = len(pixels) // batch_size
+
+    def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        epoch_seed = tf.random.fold_in(tf.constant([seed, 0], tf.int32), epoch)
+        order = tf.random.experimental.stateless_shuffle(tf.range(len(pixels)), epoch_seed)
+
+        def batch(step: tf.Tensor, indices: tf.Tensor) -> Any:
+            return example(rows(pixels, indices), indices, tf.random.fold_in(epoch_seed, step))
+
+        indices = tf.reshape(order[: steps * batch_size], (steps, batch_size))
+        return tf.data.Dataset.from_tensor_slices(indices).enumerate().map(batch, num_parallel_calls=2)
+
+    return of_epoch
+
+
+def rows(pixels: np.ndarray, indices: tf.Tensor) -> tf.Tensor:
+    """Return, inside a tf.data pipeline, the photographs at some indices: (B,) -> uint8 (B, H, W, 3)."""
+    batch = tf.numpy_function(lambda wanted: pixels[wanted], [indices], tf.uint8, stateful=False)
+    return tf.ensure_shape(batch, (indices.shape[0], *pixels.shape[1:]))
+
+
+def _load_files(paths: Sequence[Path], size: tuple[int, int], folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pixels of the readable files, and which files these are, (N,) of indices."""
+
+    def decoded() -> Iterator[bytes | Unreadable]:
+        with ThreadPoolExecutor(THREADS) as threads:
+            for first in range(0, len(paths), AHEAD):
+                yield from threads.map(lambda path: _read(path, size), paths[first : first + AHEAD])
+
+    versions = [(path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    return _kept(folder, size, [path.as_posix() for path in paths], versions, decoded())
+
+
+def _read(path: Path, size: tuple[int, int]) -> bytes | Unreadable:
+    try:
+        return photographs.read(path, *size).tobytes()
+    except Unreadable as error:
+        return error
+
+
+def _load_hdf5(path: Path, size: tuple[int, int], folder: Path) -> np.ndarray:
+    try:
+        with h5py.File(path) as file:
+            images = file["train_img"]
+            if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+                raise InputError(
+                    f"expected uint8 N x S x S x 3 in train_img of {path}, found {images.dtype} {images.shape}"
+                )
+            chunks = (images[first : first + AHEAD] for first in range(0, len(images), AHEAD))
+            decoded = (_resized(image, size) for chunk in chunks for image in chunk)
+            names, version = [f"{path} row {row}" for row in range(len(images))], path.stat().st_mtime_ns
+            return _kept(folder, size, names, version, decoded)[0]
+    except (OSError, KeyError) as error:
+        raise InputError(f"expected an HDF5 file with the dataset train_img at {path}: {error}") from error
+
+
+def _resized(image: np.ndarray, size: tuple[int, int]) -> bytes | Unreadable:
+    if not image.any():  # the original allocates more rows than it fills
+        return Unreadable("an empty row")
+    return Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR).tobytes()
+
+
+def _kept(
+    folder: Path, size: tuple[int, int], names: Sequence[str], version: object, decoded: Iterator[bytes | Unreadable]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pixels of `decoded`, which is used only if no run before this has left them in the folder, and their indices."""
+    key = hashlib.sha256(repr((size, names, version)).encode()).hexdigest()[:12]
+    path = folder / f"photographs-{size[0]}x{size[1]}-{key}.bin"
+    report = path.with_suffix(".json")  # written last: where it is, the pixels are whole
+    if not report.exists():
+        files.write_json(report, {"skipped": _write(path, names, decoded)})
+    skipped = files.read_json(report)["skipped"]
+    if skipped:
+        print(f"skipped {len(skipped):,} of {len(names):,} photographs, listed in {report}", flush=True)
+    if len(skipped) == len(names):
+        raise InputError(f"none of {len(names):,} photographs can be read; {report} says why")
+    pixels = np.memmap(path, np.uint8, "r").reshape(-1, *size, 3)
+    return pixels, np.flatnonzero([name not in skipped for name in names])
+
+
+def _write(path: Path, names: Sequence[str], decoded: Iterator[bytes | Unreadable]) -> dict[str, str]:
+    """Write the photographs one after the other, and return why some are missing."""
+    skipped = {}
+    with files.replacing(path) as temporary, temporary.open("wb") as file:
+        for name, result in zip(names, tqdm(decoded, "decoding", len(names), unit=" photographs"), strict=True):
+            if isinstance(result, Unreadable):
+                skipped[name] = str(result)
+            else:
+                file.write(result)
+    return skipped
+
+
+def _names(paths: Sequence[Path]) -> str:
+    return ", ".join(map(str, paths))
