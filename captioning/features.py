@@ -17,7 +17,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 from tqdm import tqdm
 
-from captioning import photographs, training
+from captioning import files, photographs
 from captioning.errors import InputError
 from captioning.photographs import Unreadable
 
@@ -80,7 +80,7 @@ def extract_resumably(
     identity = hashlib.sha256(json.dumps([fingerprint, stats, batch_size, precision]).encode()).digest()
     network = Network(encoder, precision)
     partial.parent.mkdir(parents=True, exist_ok=True)
-    with training.locked(partial.parent), partial.open("r+b" if partial.exists() else "w+b") as file:
+    with files.locked(partial.parent), partial.open("r+b" if partial.exists() else "w+b") as file:
         done = _whole_batches(file, identity)
         for batch in batches(network, paths, batch_size, start=len(done) * batch_size):
             _append(file, *batch)

@@ -3,7 +3,9 @@
 Reading runs nothing that a file contains; writing goes to a temporary name in the same folder and is renamed when it is whole.
 """
 
+import fcntl
 import hashlib
+import io
 import json
 import os
 import pickle
@@ -25,6 +27,7 @@ from captioning.tokenizer import Tokenizer
 MEMORY = (
     "captioning.json"  # the member of a captioner's archive that holds its vocabulary and the origin of its features
 )
+WEIGHTS = "model.weights.h5"  # the member of every .keras archive that holds the weights
 LAYERS = {
     "feature_dense",
     "word_embedding",
@@ -63,6 +66,23 @@ def replacing(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep the folder to one run at a time; a killed run leaves no lock behind.
+
+    :raises InputError: another run holds the folder.
+    """
+    path = folder / ".lock"
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"another run is writing into {folder} (it holds {path}): wait for it, or choose another folder"
+            ) from None
+        yield
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -200,14 +220,8 @@ def read_descriptions(path: Path) -> dict[str, list[str]]:
 def read_image_list(path: Path) -> list[str]:
     """Return the image ids of a split's list (one file name a line, cut at the first dot), each once, in the file's order.
 
-    :raises InputError: the list is missing (the message says where lists come from) or empty.
+    :raises InputError: the list is missing or empty.
     """
-    if not Path(path).exists():
-        raise InputError(
-            f"expected a list of photographs at {path}, found nothing. The official lists (Flickr_8k.trainImages.txt, "
-            "Flickr_8k.devImages.txt, Flickr_8k.testImages.txt) come in Flickr8k_text.zip; with captions in another form, "
-            "`python -m captioning.splits --captions FILE --out Flickr8k_text` makes lists"
-        )
     ids = [line.split(".")[0].strip() for line in read_text(path).split("\n") if line.strip()]
     if not ids:
         raise InputError(f"expected one photograph's name a line in {path}, found an empty file")
@@ -268,10 +282,41 @@ def _tokenizer(value: Any, path: Path) -> Tokenizer:
 # Models --------------------------------------------------------------------------------------------------------------
 
 
-def write_model(path: Path, model: keras.Model) -> None:
-    """Write a model as a .keras file, all or nothing."""
+def write_model(path: Path, model: keras.Model, *, compact: bool = False) -> None:
+    """Write a model as a .keras file, all or nothing; a `compact` one holds weights of float16's precision in half the bytes."""
     with replacing(path) as temporary:
         model.save(temporary)
+        if compact:
+            _compact(temporary)
+
+
+def _compact(path: Path) -> None:
+    """Round the weights of a .keras file to 11 significant bits and compress them; they remain float32 to whoever reads them."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    compressed = io.BytesIO()
+    with h5py.File(io.BytesIO(members[WEIGHTS])) as old, h5py.File(compressed, "w") as new:
+
+        def copy(name: str, item: h5py.Group | h5py.Dataset) -> None:
+            if isinstance(item, h5py.Group):
+                copied = new.require_group(name)
+            else:
+                options = {"compression": "gzip", "shuffle": True} if item.shape else {}
+                copied = new.create_dataset(name, data=_rounded(item[()]), **options)
+            copied.attrs.update(item.attrs)
+
+        new.attrs.update(old.attrs)
+        old.visititems(copy)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in (members | {WEIGHTS: compressed.getvalue()}).items():
+            archive.writestr(name, data)
+
+
+def _rounded(array: np.ndarray) -> np.ndarray:
+    """Round float32 to the nearest with 11 significant bits, whatever the exponent; other types stay as they are."""
+    if array.dtype != np.float32:
+        return array
+    return ((array.view(np.uint32) + np.uint32(1 << 12)) & np.uint32(0xFFFFE000)).view(np.float32)
 
 
 def fingerprint(model: keras.Model) -> str:

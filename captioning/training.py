@@ -4,11 +4,9 @@ Into the run's folder go checkpoint.weights.h5 (after each epoch: weights, optim
 history.csv and history.png.
 """
 
-import fcntl
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,7 +52,7 @@ def fit(
     :raises InputError: the loss is not a number, the folder belongs to a run with another identity, or another run is writing there.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder):
+    with files.locked(folder):
         keeper = Keeper(folder, {**identity, "seed": seed, "steps an epoch": steps}, callbacks)
         with model.distribute_strategy.scope():
             keeper.restore(model)
@@ -73,23 +71,6 @@ def fit(
             )
         write_history(folder, keeper.history)
     return keeper.history
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep the folder to one run at a time; a killed run leaves no lock behind.
-
-    :raises InputError: another run holds the folder.
-    """
-    path = folder / ".lock"
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"another run is writing into {folder} (it holds {path}): wait for it, or choose another folder"
-            ) from None
-        yield
 
 
 class Best(keras.callbacks.Callback):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from captioning import training
+from captioning import files, training
 from captioning.errors import InputError
 
 RANDOM = np.random.default_rng(0)
@@ -164,7 +164,7 @@ def test_other_settings_are_refused_by_name(tmp_path):
 
 
 def test_a_second_run_in_the_folder_is_refused(tmp_path):
-    with training.locked(tmp_path), pytest.raises(InputError, match="another run is writing"):
+    with files.locked(tmp_path), pytest.raises(InputError, match="another run is writing"):
         train(tmp_path)
 
 
