@@ -1,15 +1,17 @@
 """Scores of captions by a named protocol, beside their floor, their ceiling and their interval.
 
-`seed` is what the original printed: start and end tokens left in both sides, BLEU-3 weights that sum to .9, and nltk's counting.
+`seed` is what the original printed: start and end tokens left in both sides, BLEU-3 weights that sum to .9, and nltk's own counting.
 `cleaned` has the same cleaned descriptions without the tokens; `standard` has the captions as people wrote them, in lower case and
 without punctuation. Both count as coco-caption does.
 """
 
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from nltk.translate.bleu_score import corpus_bleu
 
 from captioning.metrics import ORDERS, CiderD, Gram, Text, bleu, bleu_statistics, closest_length, rouge_l
 from captioning.tokenizer import wrap
@@ -80,11 +82,20 @@ def evaluate(
     rows = judge.rows(candidates)
     lines = {
         "floor": judge.score([constant] * len(candidates)),
-        "system": judge.values(rows),
+        "system": _by_nltk(candidates, references) if protocol is SEED else judge.values(rows),
         "interval": _interval(judge.values(rows, _shares(len(rows)))),
         **_ceiling(protocol, candidates, references),
     }
     return {line: protocol.named(values) for line, values in lines.items()}
+
+
+def _by_nltk(candidates: Sequence[Text], references: Sequence[Sequence[Text]]) -> np.ndarray:
+    """Return what the original printed, from the library that it used; the floor and the interval count the same way (`metrics.bleu`)."""
+    people = [[text.words for text in texts] for texts in references]
+    with warnings.catch_warnings(
+        action="ignore"
+    ):  # where nothing matches it recommends smoothing, which the original did not use
+        return np.array(corpus_bleu(people, [text.words for text in candidates], weights=SEED.weights))
 
 
 def difference(
