@@ -1,5 +1,7 @@
-"""The drawn world: Flickr8k's layout, the same bytes each time, captions that tell what the picture shows, combinations kept out of train."""
+"""The drawn world: its layout, its bytes, captions that are true, combinations kept out of train; and the demo's commands."""
 
+import dataclasses
+import importlib
 import re
 from pathlib import Path
 from random import Random
@@ -8,6 +10,7 @@ import pytest
 from PIL import Image
 
 from captioning.errors import InputError
+from demo import __main__ as demo
 from demo import scenes
 from demo.captions import caption
 from demo.drawing import COLOURS
@@ -125,3 +128,17 @@ def test_a_picture_shows_its_colour():
 def test_too_few_pictures_is_an_error(tmp_path):
     with pytest.raises(InputError, match="found 3"):
         scenes.main(["--out", str(tmp_path), "--count", "3"])
+
+
+def test_the_demos_commands_name_settings_that_exist(script):
+    for _, *words in demo.commands(Path("demo-run")):
+        module = importlib.import_module(words[1]) if words[0] == "-m" else script(words[0].removesuffix(".py"))
+        known = {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(module.Settings)}
+        assert {word for word in words if word.startswith("--")} <= known, words
+
+
+def test_the_demo_stops_at_a_command_that_fails(capfd):
+    demo.run(["python", "-c", "print(2)"])
+    assert "\n$ python -c 'print(2)'\n2\n" in capfd.readouterr().out
+    with pytest.raises(InputError, match="status 7"):
+        demo.run(["python", "-c", "exit(7)"])
