@@ -14,11 +14,11 @@ Kill it and run it again: it goes on from the last whole batch, kept in features
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
-
 from captioning import descriptions, devices, features, files, photographs, settings
 from captioning.descriptions import Captions, Cleaning
 from captioning.errors import InputError
+
+import keras
 
 
 @dataclass(frozen=True)

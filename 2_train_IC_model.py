@@ -12,10 +12,10 @@ The same seed gives the same captioner.
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
-
 from captioning import agreement, batches, captioner, devices, files, settings, splits, training
 from captioning.tokenizer import Tokenizer, wrap
+
+import keras
 
 NAME = "model-ep{epoch:03d}-loss{loss:.3f}-val_loss{val_loss:.3f}.keras"
 

@@ -13,10 +13,10 @@ The original, whatever its comments say, evaluated on the dev split; so does the
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from captioning import agreement, decoding, descriptions, devices, files, report, settings, splits
 from captioning.tokenizer import Tokenizer, wrap
+
+import numpy as np
 
 Descriptions = dict[str, list[str]]
 

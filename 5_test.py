@@ -10,10 +10,10 @@ for each photograph, its name, a tab and its caption. Writes, into --out:
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from captioning import agreement, decoding, devices, features, files, gallery, photographs, settings
 from captioning.decoding import Caption
+
+import numpy as np
 
 
 @dataclass(frozen=True)

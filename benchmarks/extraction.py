@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import keras
-import numpy as np
-from PIL import Image
-
 from captioning import devices, features, files, photographs, settings
 from captioning.features import Network
 from pretext import encoder as untrained_encoder
+
+import keras
+import numpy as np
+from PIL import Image
 
 BATCH = 32
 

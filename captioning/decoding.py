@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, replace
 
-import keras
-import numpy as np
-
 from captioning.errors import InputError
 from captioning.tokenizer import END, START, Tokenizer
+
+import keras
+import numpy as np
 
 ROWS = 256  # captions that are extended together; more only costs memory
 MAXIMUM_LENGTH = 34  # where a drop-in tokenizer does not tell: Flickr8k's, after the original's cleaning

@@ -11,15 +11,15 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
+from captioning import files, photographs
+from captioning.errors import InputError
+from captioning.photographs import Unreadable
+
 import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 from tqdm import tqdm
-
-from captioning import files, photographs
-from captioning.errors import InputError
-from captioning.photographs import Unreadable
 
 Precision = Literal["float32", "bfloat16"]
 

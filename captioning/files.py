@@ -16,13 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
-import keras
-import numpy as np
-
 from captioning import captioner, pickles
 from captioning.errors import InputError
 from captioning.tokenizer import Tokenizer
+
+import h5py
+import keras
+import numpy as np
 
 MEMORY = (
     "captioning.json"  # the member of a captioner's archive that holds its vocabulary and the origin of its features

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
-from PIL import Image
-
 from captioning import files, photographs
 from captioning.decoding import Caption
+
+from PIL import Image
 
 LARGEST_SIDE = 320  # pixels of a thumbnail
 

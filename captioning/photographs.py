@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from captioning.errors import InputError
+
 import numpy as np
 from PIL import Image, ImageOps
-
-from captioning.errors import InputError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 FORMATS = ("JPEG", "PNG", "WEBP")  # what such files may hold; nothing of Pillow's many other decoders is reachable

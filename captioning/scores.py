@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from nltk.translate.bleu_score import corpus_bleu
-
 from captioning.metrics import ORDERS, CiderD, Gram, Text, bleu, bleu_statistics, closest_length, rouge_l
 from captioning.tokenizer import wrap
+
+import numpy as np
+from nltk.translate.bleu_score import corpus_bleu
 
 BLEU = tuple(f"BLEU-{n}" for n in ORDERS)
 METRICS = (*BLEU, "ROUGE-L", "CIDEr-D")

@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from captioning import files
+from captioning.errors import InputError
+
 import h5py
 import keras
 import numpy as np
 import tensorflow as tf
-
-from captioning import files
-from captioning.errors import InputError
 
 CHECKPOINT = "checkpoint.weights.h5"
 REMEMBERED = (

@@ -3,12 +3,12 @@
 from random import Random
 from typing import NamedTuple
 
-from PIL import Image
-
 from demo import drawing, figures
 from demo.drawing import COLOURS, Pen, shadow, sink, vary
 from demo.figures import FIGURES
 from demo.world import SUBJECTS, THINGS, Scene
+
+from PIL import Image
 
 SIZES = ((160, 128), (160, 120), (152, 136), (144, 144), (128, 160))  # pixels
 FINER = 3  # drawn this many times larger, then reduced

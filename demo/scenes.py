@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from tqdm import tqdm
-
 from captioning import settings
 from captioning.errors import InputError
 from demo.captions import captions
 from demo.pictures import picture
 from demo.world import Scene, scenes
+
+from tqdm import tqdm
 
 
 @dataclass(frozen=True)

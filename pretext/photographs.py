@@ -9,15 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from captioning import files, photographs
+from captioning.errors import InputError
+from captioning.photographs import Unreadable
+
 import h5py
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
-
-from captioning import files, photographs
-from captioning.errors import InputError
-from captioning.photographs import Unreadable
 
 THREADS = 4  # decoding leaves Python's lock, so a few threads keep the cores busy
 AHEAD = 512  # photographs read in one go

@@ -16,12 +16,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from captioning import pickles
+from captioning.errors import InputError
+
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
-
-from captioning import pickles
-from captioning.errors import InputError
 
 FORMS = "a torch archive (.ckpt, .pth, .pt, .tar), a .safetensors file, or a TensorFlow checkpoint or SavedModel folder"
 BFLOAT16 = tf.bfloat16.as_numpy_dtype

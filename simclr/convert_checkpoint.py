@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
-
 from captioning import files, settings
 from captioning.errors import InputError
 from pretext.encoder import IMAGENET_DEVIATION, IMAGENET_MEAN, describe, encoder
 from pretext.resnet import BLOCKS, STEMS, Stem, resnet
 from simclr import checkpoints
 from simclr.checkpoints import Tensor
+
+import keras
 
 FITS = (
     "what would fit: ResNet-18, -34 or -50 in torchvision's layout (conv1, bn1, layer1.0.conv1 to layer4, under any prefix, "

@@ -5,11 +5,11 @@ Each prefix of a caption is an example of its own, padded with zeros on the left
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from captioning.tokenizer import END, START, Tokenizer, wrap
+
 import keras
 import numpy as np
 from keras import layers
-
-from captioning.tokenizer import END, START, Tokenizer, wrap
 
 Example = tuple[np.ndarray, np.ndarray, np.ndarray]  # feature (D,), prefix (maximum length,), one-hot next word (V,)
 

@@ -2,12 +2,12 @@
 
 from collections import Counter
 
+from captioning.batches import gather, windows
+from captioning.tokenizer import Tokenizer, wrap
+
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from captioning.batches import gather, windows
-from captioning.tokenizer import Tokenizer, wrap
 
 RANDOM = np.random.default_rng(0)
 DESCRIPTIONS = {

@@ -1,13 +1,13 @@
 """The captioner predicts, all at once, what the original predicts one prefix at a time; its loss is the average over next words."""
 
-import keras
-import numpy as np
-import pytest
-
 from captioning import captioner
 from captioning.batches import gather
 from captioning.tokenizer import Tokenizer, wrap
 from tests import original_captioning as original
+
+import keras
+import numpy as np
+import pytest
 
 DIMENSION = 6
 DESCRIPTIONS = {

@@ -11,14 +11,14 @@ import struct
 import zipfile
 from pathlib import Path
 
-import keras
-import numpy as np
-import pytest
-
 from captioning import files
 from captioning.errors import InputError
 from pretext.encoder import IMAGENET_DEVIATION, IMAGENET_MEAN, encoder
 from simclr import checkpoints, convert_checkpoint
+
+import keras
+import numpy as np
+import pytest
 
 FIXTURES = Path(__file__).parent / "fixtures" / "checkpoints"
 EXPECTED = dict(np.load(FIXTURES / "features.npz"))

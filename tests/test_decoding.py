@@ -2,12 +2,12 @@
 
 import itertools
 
-import numpy as np
-import pytest
-
 from captioning import captioner, decoding
 from captioning.tokenizer import END, START, Tokenizer
 from tests import original_captioning as original
+
+import numpy as np
+import pytest
 
 DIMENSION = 6
 FEATURES = np.random.default_rng(1).normal(size=(20, DIMENSION)).astype("float32")

@@ -6,9 +6,6 @@ import re
 from pathlib import Path
 from random import Random
 
-import pytest
-from PIL import Image
-
 from captioning.errors import InputError
 from demo import __main__ as demo
 from demo import scenes
@@ -16,6 +13,9 @@ from demo.captions import caption
 from demo.drawing import COLOURS
 from demo.pictures import layout, picture
 from demo.world import ACTIONS, LIGHTS, PLACES, RELATIONS, SUBJECTS, THINGS, Scene
+
+import pytest
+from PIL import Image
 
 COUNT = 40
 

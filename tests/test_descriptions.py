@@ -2,13 +2,13 @@
 
 import json
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from captioning import descriptions, files
 from captioning.errors import InputError
 from tests.original_descriptions import descriptions_file
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 TOKEN = """\
 2.b.jpg#0\tA dog , with 2 sticks , runs .

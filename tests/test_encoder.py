@@ -3,14 +3,14 @@
 import subprocess
 import sys
 
-import keras
-import numpy as np
-import pytest
-
 from captioning import files
 from captioning.errors import InputError
 from pretext import encoder
 from pretext.resnet import resnet
+
+import keras
+import numpy as np
+import pytest
 
 APPLICATIONS = ("resnet50", "mobilenet_v2", "densenet", "efficientnet")  # caffe, tf, torch, and preprocessing inside
 FRESH = """

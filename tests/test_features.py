@@ -6,15 +6,15 @@ import subprocess
 import sys
 from unittest.mock import Mock
 
-import keras
-import numpy as np
-import pytest
-from PIL import Image
-
 from benchmarks import extraction
 from captioning import features, files, photographs
 from captioning.errors import InputError
 from tests.conftest import ROOT
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
 
 
 @pytest.fixture(scope="session")

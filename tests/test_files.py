@@ -5,14 +5,14 @@ import subprocess
 import sys
 import zipfile
 
+from captioning import captioner, files
+from captioning.errors import InputError
+from captioning.tokenizer import Tokenizer
+
 import h5py
 import keras
 import numpy as np
 import pytest
-
-from captioning import captioner, files
-from captioning.errors import InputError
-from captioning.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer({"startseq": 1, "endseq": 2, "dog": 3}, 5)
 ORIGIN = {"encoder": "abc", "height": 32, "width": 32, "dimension": 6, "precision": "float32", "cleaning": "seed"}

@@ -5,11 +5,11 @@ import io
 import re
 from html.parser import HTMLParser
 
-import pytest
-from PIL import Image
-
 from captioning import gallery
 from captioning.decoding import Caption
+
+import pytest
+from PIL import Image
 
 CAPTION = Caption(("dog", "runs"), (0.875, 0.5), score=-0.4, finished=True)
 

@@ -5,15 +5,15 @@ import math
 import warnings
 from pathlib import Path
 
+from captioning import metrics
+from captioning.metrics import CiderD, Text
+from captioning.scores import EQUAL_WEIGHTS, SEED_WEIGHTS
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nltk.translate.bleu_score import corpus_bleu
-
-from captioning import metrics
-from captioning.metrics import CiderD, Text
-from captioning.scores import EQUAL_WEIGHTS, SEED_WEIGHTS
 
 FIXTURE = json.loads(Path(__file__).with_name("metrics_fixture.json").read_text())
 CANDIDATES = [Text(photograph["candidate"]) for photograph in FIXTURE["photographs"].values()]

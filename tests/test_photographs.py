@@ -3,13 +3,13 @@
 import struct
 import zlib
 
-import numpy as np
-import pytest
-from PIL import Image
-
 from captioning import photographs
 from captioning.errors import InputError
 from captioning.photographs import Unreadable
+
+import numpy as np
+import pytest
+from PIL import Image
 
 GREEN = np.zeros((20, 30, 3), "uint8") + np.array([40, 200, 80], "uint8")
 

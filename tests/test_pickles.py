@@ -6,10 +6,10 @@ import pickle
 import sys
 import types
 
+from captioning import pickles
+
 import numpy as np
 import pytest
-
-from captioning import pickles
 
 
 @pytest.mark.parametrize("protocol", range(6))

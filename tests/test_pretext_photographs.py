@@ -2,14 +2,14 @@
 
 import json
 
+from captioning import photographs as single
+from captioning.errors import InputError
+from pretext import photographs
+
 import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from captioning import photographs as single
-from captioning.errors import InputError
-from pretext import photographs
 
 SIZE = (12, 16)
 

@@ -1,10 +1,10 @@
 """The network has torchvision's layout: its sizes, names, padding, strides and initial weights."""
 
+from pretext.resnet import resnet
+
 import keras
 import numpy as np
 import pytest
-
-from pretext.resnet import resnet
 
 TORCHVISION = {18: 11_689_512 - 513_000, 34: 21_797_672 - 513_000, 50: 25_557_032 - 2_049_000}  # without fc
 

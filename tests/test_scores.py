@@ -4,14 +4,14 @@ import json
 import warnings
 from pathlib import Path
 
-import numpy as np
-import pytest
-from nltk.translate.bleu_score import corpus_bleu
-
 from captioning import report, scores
 from captioning.metrics import Text
 from captioning.scores import CLEANED, SEED, SEED_WEIGHTS, Judge
 from captioning.tokenizer import wrap
+
+import numpy as np
+import pytest
+from nltk.translate.bleu_score import corpus_bleu
 
 FIXTURE = json.loads(Path(__file__).with_name("metrics_fixture.json").read_text())["photographs"]
 PEOPLE = {image: photograph["references"] for image, photograph in FIXTURE.items()}

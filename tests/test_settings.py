@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import pytest
-
 from captioning import settings
 from captioning.errors import InputError
+
+import pytest
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ import json
 from itertools import chain
 from pathlib import Path
 
-import pytest
-
 from captioning import splits
 from captioning.errors import InputError
+
+import pytest
 
 
 @pytest.fixture

@@ -4,17 +4,17 @@ import json
 import os
 import warnings
 
-import keras
-import numpy as np
-import pytest
-from keras.src.legacy.preprocessing.text import Tokenizer as KerasTokenizer
-
 from captioning import captioner, descriptions, features, files, photographs
 from captioning.errors import InputError
 from captioning.tokenizer import Tokenizer, wrap
 from tests import original_captioning as original
 from tests.test_files import write_old_captioner
 from tests.test_scores import by_nltk
+
+import keras
+import numpy as np
+import pytest
+from keras.src.legacy.preprocessing.text import Tokenizer as KerasTokenizer
 
 DESCRIPTIONS = {
     f"photo{number}": [f"{size} {colour} {thing} runs", f"{thing} in the {place}", f"{thing} runs"]

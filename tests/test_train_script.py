@@ -2,11 +2,11 @@
 
 import re
 
-import numpy as np
-import pytest
-
 from captioning import files
 from captioning.errors import InputError
+
+import numpy as np
+import pytest
 
 OPTIONS = ["--epochs", "4", "--batch-size", "4", "--learning-rate", "0.01", "--seed", "3"]
 

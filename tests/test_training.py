@@ -5,13 +5,13 @@ import signal
 import subprocess
 import sys
 
+from captioning import files, training
+from captioning.errors import InputError
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from captioning import files, training
-from captioning.errors import InputError
 
 RANDOM = np.random.default_rng(0)
 EXAMPLES = RANDOM.normal(size=(32, 4)).astype("float32")

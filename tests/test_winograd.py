@@ -1,12 +1,12 @@
 """Convolutions arranged for processors compute what Keras' layers compute, gradients and batch statistics included."""
 
+from pretext.resnet import resnet
+from pretext.winograd import Convolution, accelerate, winograd
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from pretext.resnet import resnet
-from pretext.winograd import Convolution, accelerate, winograd
 
 RANDOM = np.random.default_rng(0)
 
