@@ -30,8 +30,8 @@ class Settings:
     dev_images: Path = Path("Flickr8k_text/Flickr_8k.devImages.txt")  # photographs for val_loss
     out: Path = Path()  # folder for what is written
     epochs: int = 20  # times that each description is seen; more only if val_loss still falls
-    batch_size: int = 64  # descriptions per step
-    learning_rate: float = 0.001  # Adam's; lower it if the loss jumps, raise it with the batch size
+    batch_size: int = 128  # descriptions per step
+    learning_rate: float = 0.003  # Adam's; lower it if the loss jumps, raise it with the batch size
     seed: int = 0  # of the first weights, the order of the batches and dropout
     patience: int | None = None  # stop after this many epochs without a lower val_loss
     reduce_after: int | None = None  # divide the learning rate by 10 after this many epochs without a lower val_loss

@@ -1,9 +1,10 @@
-"""What a GPU needs to be told before the first tensor."""
+"""What a GPU needs to be told before the first tensor, and how several share the work."""
 
 import os
 from typing import Literal
 
 import keras
+import tensorflow as tf
 
 Policy = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
@@ -12,3 +13,19 @@ def prepare(policy: Policy = "float32") -> None:
     """Let a GPU's memory grow as needed instead of taking it all, and build layers from now on in this precision."""
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     keras.config.set_dtype_policy(policy)
+
+
+def has_gpu() -> bool:
+    """Tell whether TensorFlow computes on a GPU."""
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
+def strategy() -> tf.distribute.Strategy:
+    """Return one device, or all GPUs of this machine where there are several: each then takes its part of a batch."""
+    several = len(tf.config.list_logical_devices("GPU")) > 1
+    return tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
+
+
+def replicas() -> int:
+    """Return how many devices share a batch within the scope of the present strategy."""
+    return tf.distribute.get_strategy().num_replicas_in_sync

@@ -11,13 +11,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
-import numpy as np
-from keras import layers, ops
-
 from captioning import files, settings
 from captioning.errors import InputError
 from pretext.resnet import Stem, resnet
+
+import keras
+import numpy as np
+from keras import layers, ops
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's, of RGB in [0, 1]
 DEPTHS = {"resnet18": 18, "resnet34": 34, "resnet50": 50}
@@ -42,13 +42,18 @@ def main(arguments: list[str] | None = None) -> None:
         model = untrained(config.network, config.weights, config.size, config.stem)
     else:
         model = application(config.network, config.weights, config.size)
-    files.write_model(config.out, model)
-    print(f"wrote {config.out}: {config.network}, {config.weights}, {describe(model)}")
+    write(config.out, model, f"{config.network}, {config.weights}")
 
 
 def describe(model: keras.Model) -> str:
     """Return an encoder's shapes as words: `224 x 224 x 3 -> 2048`."""
     return f"{' x '.join(map(str, model.input_shape[1:]))} -> {model.output_shape[-1]}"
+
+
+def write(path: Path, model: keras.Model, name: str, *, compact: bool = False) -> None:
+    """Write an encoder, and say what was written."""
+    files.write_model(path, model, compact=compact)
+    print(f"wrote {path}: {name}, {describe(model)}, {path.stat().st_size / 1e6:.1f} MB")
 
 
 def encoder(
@@ -66,12 +71,21 @@ def encoder(
     (`mean` and `deviation`, one number or one a channel, then are in this order). It computes in float32, whatever
     precision it was trained in.
     """
-    deviation = np.broadcast_to(deviation, 3)
     photographs = keras.Input((height, width, 3), dtype="uint8", name="photographs")
     pixels = ops.flip(photographs, axis=-1) if blue_first else photographs
-    scale, offset = 1 / (255 * deviation), -np.asarray(mean) / deviation
-    pixels = layers.Rescaling(scale.tolist(), offset.tolist(), dtype="float32", name="normalisation")(pixels)
-    return keras.Model(photographs, _in_float32(network)(pixels), name="encoder")
+    normalised = normalisation(255, mean, deviation)(pixels)
+    return keras.Model(photographs, _in_float32(network)(normalised), name="encoder")
+
+
+def normalisation(
+    white: float,
+    mean: float | tuple[float, ...] = IMAGENET_MEAN,
+    deviation: float | tuple[float, ...] = IMAGENET_DEVIATION,
+) -> layers.Rescaling:
+    """Return the layer from pixels in [0, `white`] to float32 (pixels / `white` - `mean`) / `deviation`."""
+    deviation = np.broadcast_to(deviation, 3)
+    scale, offset = 1 / (white * deviation), -np.asarray(mean) / deviation
+    return layers.Rescaling(scale.tolist(), offset.tolist(), dtype="float32", name="normalisation")
 
 
 def untrained(network: str, weights: str, size: int, stem: Stem) -> keras.Model:

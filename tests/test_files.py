@@ -248,3 +248,20 @@ def test_old_model_with_data_elsewhere(model, tmp_path):
             change(group, name)
         with pytest.raises(InputError, match="refused"):
             files.read_captioner(tmp_path / "old.h5")
+
+
+def test_a_compact_model_has_weights_of_eleven_bits_in_half_the_bytes(tmp_path):
+    random = np.random.default_rng(0)
+    model = keras.Sequential([keras.Input((300,)), keras.layers.Dense(200), keras.layers.BatchNormalization()])
+    model.set_weights([random.normal(size=weight.shape) * 10.0 ** random.integers(-9, 9) for weight in model.weights])
+    files.write_model(tmp_path / "whole.keras", model)
+    files.write_model(tmp_path / "compact.keras", model, compact=True)
+    whole, compact = (files.read_model(tmp_path / f"{name}.keras") for name in ("whole", "compact"))
+    for weight, rounded in zip(whole.get_weights(), compact.get_weights(), strict=True):
+        assert rounded.dtype == np.float32
+        assert np.all(np.abs(rounded - weight) <= 2.0**-11 * np.abs(weight))
+        assert not np.any(rounded.view(np.uint32) & 0x1FFF)
+    sizes = [(tmp_path / f"{name}.keras").stat().st_size for name in ("whole", "compact")]
+    assert sizes[1] < 0.6 * sizes[0]
+    files.write_model(tmp_path / "again.keras", compact, compact=True)
+    assert files.fingerprint(files.read_model(tmp_path / "again.keras")) == files.fingerprint(compact)

@@ -1,0 +1,160 @@
+"""How much faster and smaller steps 2 and 3 are than the original, on real captions.
+
+    python -m benchmarks.captioning --flickr8k DIR
+
+Reads the captions and the train and dev lists in DIR/Flickr8k_text; features are random, which changes no time. The original's way is re-written
+in tests/original_captioning.py and timed on a slice, since all of it would take hours and 34 GB; each line says what was scaled. Everything
+runs in a process of its own, one after the other.
+"""
+
+import math
+import multiprocessing
+import re
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from captioning import settings
+
+import numpy as np
+
+DIMENSION = 2048
+BATCH_SIZE = 128  # step 2's default
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Edit these here, or override them on the command line."""
+
+    flickr8k: Path = Path()  # folder that holds Flickr8k_text/
+    batches: int = 60  # batches of 32 prefixes that the original's training is timed on
+    photographs: int = 6  # photographs that the original's captioning is timed on
+
+
+def main(arguments: list[str] | None = None) -> None:
+    config = settings.from_command_line(Settings, arguments)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        apart(prepare, config.flickr8k / "Flickr8k_text", folder)
+        ours, memory, next_words, arrays = apart(train, folder)
+        batch, count = apart(train_on_prefixes, folder, config.batches), math.ceil(next_words / 32)
+        print(
+            f"an epoch of step 2, {next_words:,} next words: {batch * count / ours:.1f}x "
+            f"(original {batch * count:,.0f} s, scaled from {config.batches} of {count:,} batches; ours {ours:.1f} s)"
+        )
+        print(
+            f"peak memory of step 2: {arrays / memory:.1f}x (original {arrays:.1f} GB, its arrays alone, computed; ours {memory:.2f} GB)"
+        )
+        ours, one = apart(describe, folder, config.photographs)
+        print(
+            f"captions of 1,000 photographs: {1000 * one / ours:.1f}x "
+            f"(original {1000 * one:,.0f} s, scaled from {config.photographs} photographs; ours {ours:.2f} s; the same captions)"
+        )
+
+
+def apart(measure: Callable, *arguments: object) -> object:
+    """Return `measure(*arguments)`, called in a fresh process."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+        return process.submit(measure, *arguments).result()
+
+
+def prepare(texts: Path, folder: Path) -> None:
+    """Write what step 1 would write, with random features, and the image lists."""
+    from captioning import descriptions, files
+
+    captions = descriptions.read(texts / "Flickr8k.token.txt")
+    files.write_descriptions(
+        folder / "descriptions.txt", {image: list(map(descriptions.clean, given)) for image, given in captions.items()}
+    )
+    random = np.random.default_rng(0)
+    files.write_features(
+        folder / "features.pkl", {image: random.random((1, DIMENSION), "float32") for image in captions}
+    )
+    for name in ("Flickr_8k.trainImages.txt", "Flickr_8k.devImages.txt"):
+        files.write_text(folder / name, files.read_text(texts / name))
+
+
+def read(folder: Path) -> tuple:
+    """Return step 2's tokenizer, and its captions of train and dev."""
+    import runpy
+
+    step = runpy.run_path("2_train_IC_model.py")
+    inputs = {name: folder / f"{name}.txt" for name in ("descriptions",)}
+    lists = {f"{split}_images": folder / f"Flickr_8k.{split}Images.txt" for split in ("train", "dev")}
+    return step["read"](step["Settings"](features=folder / "features.pkl", **inputs, **lists))
+
+
+def train(folder: Path) -> tuple[float, float, int, float]:
+    """Return the seconds of an epoch, the process's peak memory in GB, the number of next words, and the size in GB of the original's arrays."""
+    from captioning import captioner, files
+
+    import keras
+
+    tokenizer, train, dev = read(folder)
+    model = captioner.build(DIMENSION, tokenizer.vocabulary_size)
+    trainer = captioner.build_trainer(model)
+    trainer.compile(keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy", jit_compile=False)
+    epochs = train.shuffled(BATCH_SIZE, seed=0)
+    trainer.fit(epochs(0).take(3), shuffle=False, verbose=0)  # TensorFlow draws up its graphs
+    start = time.perf_counter()
+    trainer.fit(epochs(1).prefetch(2), shuffle=False, verbose=0)
+    seconds = time.perf_counter() - start
+    trainer.evaluate(dev.ordered(BATCH_SIZE), verbose=0)
+    files.write_captioner(folder / "captioner.keras", model, tokenizer, None)
+    example = (
+        4 * DIMENSION + 4 * tokenizer.maximum_length + 8 * tokenizer.vocabulary_size
+    )  # bytes; one-hot words are float64
+    return seconds, peak_memory(), train.next_words, example * (train.next_words + dev.next_words) / 1e9
+
+
+def peak_memory() -> float:
+    """Return the most memory in GB that this process has held (Linux)."""
+    return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1e6
+
+
+def train_on_prefixes(folder: Path, batches: int) -> float:
+    """Return the seconds of a batch of the original's training."""
+    from itertools import islice
+
+    from captioning import files
+    from tests import original_captioning as original
+
+    tokenizer, features = read(folder)[0], files.read_features(folder / "features.pkl")
+    examples = original.examples(files.read_descriptions(folder / "descriptions.txt"), features, tokenizer)
+    inputs, targets = original.stack(list(islice(examples, 32 * batches)))
+    model = original.build(DIMENSION, tokenizer.vocabulary_size, tokenizer.maximum_length)
+    model.fit([array[:96] for array in inputs], targets[:96], verbose=0)
+    start = time.perf_counter()
+    model.fit(inputs, targets, verbose=0)
+    return (time.perf_counter() - start) / batches
+
+
+def describe(folder: Path, photographs: int) -> tuple[float, float]:
+    """Return the seconds that our captions of 1,000 photographs take, and the original's caption of one.
+
+    :raises AssertionError: a caption differs from the original's.
+    """
+    from captioning import decoding, files
+    from captioning.tokenizer import wrap
+    from tests import original_captioning as original
+
+    model, tokenizer, _ = files.read_captioner(folder / "captioner.keras")
+    features = np.concatenate(list(files.read_features(folder / "features.pkl").values()))[:1000]
+    start = time.perf_counter()
+    captions = decoding.caption(model, features, tokenizer)
+    ours = time.perf_counter() - start
+    theirs = original.build(DIMENSION, tokenizer.vocabulary_size, tokenizer.maximum_length)
+    original.copy_weights(model, theirs)
+    original.generate(theirs, tokenizer, features[:1])
+    start = time.perf_counter()
+    found = [original.generate(theirs, tokenizer, feature[None]) for feature in features[:photographs]]
+    one = (time.perf_counter() - start) / photographs
+    assert found == [wrap(caption.text) for caption in captions[:photographs]]
+    return ours, one
+
+
+if __name__ == "__main__":
+    settings.run(main)
