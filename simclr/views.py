@@ -1,0 +1,87 @@
+"""What a SimCLR training example is: two random views of a photograph (SimCLR, appendix A), drawn for whole batches.
+
+A Gaussian blur acts on rows and on columns apart, as a crop does, so together they are one matrix on each side of the photograph.
+Brightness, contrast, saturation, hue and grey are, without clipping in between, one 3x3 matrix and an offset for each view,
+whatever their order.
+"""
+
+from dataclasses import dataclass
+
+from pretext import crops
+
+import numpy as np
+import tensorflow as tf
+
+GREY = np.array([0.299, 0.587, 0.114], "float32")  # luma of red, green and blue
+YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]], "float32")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How far views may differ from their photograph; the defaults are the paper's for ImageNet."""
+
+    size: int  # height and width of a view, in pixels
+    smallest: float = 0.08  # least share of the photograph's area in a crop
+    strength: float = 1.0  # of the colour jitter
+    jitter: float = 0.8  # probability of the colour jitter
+    grey: float = 0.2  # probability of a view without colour
+    blur: float = 0.5  # probability of a Gaussian blur of deviation .1 to 2 pixels, over a tenth of the size
+
+
+def two_views(photographs: tf.Tensor, recipe: Recipe, seed: tf.Tensor) -> tf.Tensor:
+    """Return two views of each photograph: uint8 (N, H, W, 3) -> float32 (N, 2, size, size, 3) in [0, 1].
+
+    :param seed: integers (2,); equal seeds give equal views.
+    """
+    planes = crops.planes(photographs)
+    seeds = tf.random.split(tf.cast(seed, "int32"), 2)
+    return tf.stack([view(planes, recipe, seeds[0]), view(planes, recipe, seeds[1])], axis=1)
+
+
+def view(planes: tf.Tensor, recipe: Recipe, seed: tf.Tensor) -> tf.Tensor:
+    """Return a random view of each photograph: (N, 3, H, W) in [0, 1] -> (N, size, size, 3) in [0, 1]."""
+    geometry, colours = tf.unstack(tf.random.split(seed, 2))
+    rows, columns = matrices(tf.shape(planes)[0], planes.shape[2], planes.shape[3], recipe, geometry)
+    planes = crops.resample(planes, rows, columns)  # (N, 3, size, size)
+    flat = tf.reshape(planes, (-1, 3, recipe.size**2))
+    matrix, offset = colour(tf.matmul(tf.reduce_mean(flat, -1), GREY[:, None]), recipe, colours)
+    flat = tf.clip_by_value(tf.matmul(matrix, flat) + offset, 0, 1)
+    return tf.reshape(tf.transpose(flat, (0, 2, 1)), (-1, recipe.size, recipe.size, 3))
+
+
+def matrices(count: tf.Tensor, height: int, width: int, recipe: Recipe, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Draw crops, flips and blurs: matrices of rows (N, size, height) and of columns (N, size, width)."""
+    draws = tf.random.stateless_uniform((7, count), seed)
+    rows, columns = crops.crop(draws[:5], height, width, recipe.size, recipe.smallest)
+    soft = gaussian(tf.where(draws[5] < recipe.blur, 0.1 + 1.9 * draws[6], 1e-3), recipe.size)
+    return tf.matmul(soft, rows), tf.matmul(soft, columns)
+
+
+def gaussian(deviation: tf.Tensor, size: int) -> tf.Tensor:
+    """Return matrices (N, size, size) that blur a line over a tenth of its length; pixels beyond its ends are left out."""
+    distance = np.abs(np.arange(size)[:, None] - np.arange(size)).astype("float32")
+    reach = np.where(distance <= max(size // 20, 1), 0, -np.inf).astype("float32")
+    return tf.nn.softmax(reach - distance**2 / (2 * deviation[:, None, None] ** 2))
+
+
+def colour(luma: tf.Tensor, recipe: Recipe, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Draw the colour jitter and grey: matrices (N, 3, 3) and offsets (N, 1, 1) for columns of red, green and blue in [0, 1].
+
+    Brightness, contrast and saturation change by a factor within 1 +- .8 strength, hue by a turn within .2 strength (in YIQ).
+
+    :param luma: (N, 1), each view's mean.
+    """
+    draws = tf.random.stateless_uniform((6, tf.shape(luma)[0]), seed)
+    factors = 1 + (2 * draws[:4] - 1) * recipe.strength * np.array([[0.8], [0.8], [0.8], [0.2]], "float32")
+    brightness, contrast, saturation, hue = tf.unstack(tf.where(draws[4] < recipe.jitter, tf.maximum(factors, 0), 1))
+    saturation = tf.where(draws[5] < recipe.grey, 0.0, saturation)
+    turn = hue_rotation(2 * np.pi * (hue - 1)) * saturation[:, None, None]
+    matrix = turn + (1 - saturation)[:, None, None] * np.broadcast_to(GREY, (3, 3))
+    return (brightness * contrast)[:, None, None] * matrix, (brightness * (1 - contrast))[:, None, None] * luma[:, None]
+
+
+def hue_rotation(angle: tf.Tensor) -> tf.Tensor:
+    """Return matrices (N, 3, 3) that turn the hue of RGB columns by an angle in radians and keep their luma."""
+    one, zero, cosine, sine = tf.ones_like(angle), tf.zeros_like(angle), tf.cos(angle), tf.sin(angle)
+    turn = tf.stack([one, zero, zero, zero, cosine, -sine, zero, sine, cosine], axis=-1)
+    return np.linalg.inv(YIQ) @ tf.reshape(turn, (-1, 3, 3)) @ YIQ
