@@ -1,0 +1,1 @@
+"""The SimCLR pretext task: recognise that two views come from the same photograph (Chen et al. 2020, arXiv 2002.05709)."""
