@@ -1,0 +1,67 @@
+"""SimCLR as a Keras model: an encoder network, a projection head, and NT-Xent between the two views of each photograph."""
+
+from collections.abc import Sequence
+
+from captioning import devices
+from pretext.encoder import normalisation
+from simclr.loss import nt_xent
+
+import keras
+import tensorflow as tf
+from keras import layers, ops
+
+
+class SimCLR(keras.Model):
+    """Views, float (N, 2, H, W, 3) in [0, 1] -> projections (N, 2, `dimension`), trained to bring each photograph's two together.
+
+    `fit` reports, beside the loss: `accuracy`, how often a view's positive is the nearest of all other views; `spread`, the
+    deviation of the normalised projections times the root of their dimension: 1 when they fill the sphere, 0 when all are equal.
+    """
+
+    def __init__(self, network: keras.Model, *, temperature: float, head_layers: int = 2, dimension: int = 128):
+        super().__init__(name="simclr")
+        self.network = network
+        self.temperature = temperature
+        self.normalisation = normalisation(1)
+        synchronized = devices.replicas() > 1
+        self.head = projection_head(network.output_shape[-1], head_layers, dimension, synchronized=synchronized)
+        self.accuracy = keras.metrics.Mean("accuracy")
+        self.spread = keras.metrics.Mean("spread")
+
+    def build(self, views_shape: Sequence[int | None]) -> None:
+        self.built = True  # the network and the head are built already
+
+    def call(self, views, training: bool | None = None):
+        flat = ops.reshape(views, (-1, *views.shape[2:]))  # (2N, H, W, 3)
+        projections = self.head(self.network(self.normalisation(flat), training=training), training=training)
+        return ops.reshape(projections, (-1, 2, projections.shape[-1]))
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        context = tf.distribute.get_replica_context()
+        replicas = context.num_replicas_in_sync
+        if replicas > 1:
+            place = context.replica_id_in_sync_group
+            losses, right = nt_xent(y_pred, self.temperature, lambda tensor: context.all_gather(tensor, axis=0), place)
+        else:
+            losses, right = nt_xent(y_pred, self.temperature)
+        self.accuracy.update_state(ops.cast(right, "float32"))
+        self.spread.update_state(spread(y_pred[:, 0]))
+        return ops.mean(losses) / replicas  # gradients are summed over the replicas
+
+
+def projection_head(features: int, head_layers: int, dimension: int, *, synchronized: bool = False) -> keras.Model:
+    """Return the head g: features (N, D) -> projections float32 (N, `dimension`), hidden layers as wide as the features (section 4.2)."""
+    x = inputs = keras.Input((features,), name="features")
+    for number in range(1, head_layers):
+        x = layers.Dense(features, use_bias=False, name=f"dense{number}")(x)
+        x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=synchronized, name=f"bn{number}")(x)
+        x = layers.ReLU(name=f"relu{number}")(x)
+    projections = layers.Dense(dimension, use_bias=False, dtype="float32", name=f"dense{head_layers}")(x)
+    return keras.Model(inputs, projections, name="projection_head")
+
+
+def spread(projections):
+    """Return the deviation over (N, D) of the normalised projections times the root of D: 1 on the whole sphere, 0 after a collapse."""
+    projections = ops.cast(projections, "float32")
+    normalised = projections / ops.sqrt(ops.sum(projections**2, axis=-1, keepdims=True) + 1e-12)
+    return ops.mean(ops.std(normalised, axis=0)) * projections.shape[-1] ** 0.5

@@ -1,0 +1,116 @@
+"""The training script: a toy run writes all it promises; a killed one, in another process, goes on to the same losses."""
+
+import csv
+import signal
+import subprocess
+import sys
+
+from captioning import files, training
+from captioning.errors import InputError
+from simclr import encoder, main
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+KILLED = """
+import os, signal, sys
+from simclr import main, watch
+
+class Kill(watch.Alarm):
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.epoch == 2 and batch == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+watch.Alarm = Kill
+main.main(sys.argv[1:])
+"""
+FRESH = """
+import sys, keras, numpy
+model = keras.models.load_model(sys.argv[1], safe_mode=True)
+numpy.save(sys.argv[3], model.predict(numpy.load(sys.argv[2]), verbose=0))
+assert not any(name.split(".")[0] in ("captioning", "pretext", "simclr", "jigsaw") for name in sys.modules)
+"""
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """A folder of two classes, six photographs each: reddish ramps and bluish ones."""
+    folder = tmp_path_factory.mktemp("labelled")
+    random = np.random.default_rng(0)
+    for name, colour in (("blue", (60, 90, 250)), ("red", (250, 80, 60))):
+        (folder / name).mkdir()
+        for number in range(6):
+            ramp = np.kron(random.random((4, 4, 1)), np.ones((8, 8, 1))) * colour
+            Image.fromarray(ramp.astype("uint8")).save(folder / name / f"{name}{number}.png")
+    return folder
+
+
+def options(labelled, out, epochs=3):
+    words = f"--photographs {labelled} --out {out} --epochs {epochs} --width 4 --size 16 --stored 20 --encoder-size 24"
+    return f"{words} --batch-size 6 --knn-train {labelled} --knn-test {labelled} --knn-every 2".split()
+
+
+@pytest.fixture(scope="module")
+def run(labelled, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    main.main(options(labelled, folder))
+    return folder
+
+
+def test_a_run_writes_its_encoder_its_logs_and_its_pictures(run, labelled):
+    model = files.read_encoder(run / "encoder.keras")
+    assert model.input_shape == (None, 24, 24, 3) and model.output_shape == (None, 32)
+    table = list(csv.DictReader((run / "history.csv").open()))
+    assert [row["epoch"] for row in table] == ["1", "2", "3"]
+    assert {"loss", "accuracy", "spread", "knn"} < set(table[0])
+    assert [row["knn"] == "nan" for row in table] == [True, False, False]  # every second epoch, and the last
+    assert list((run / "tensorboard").glob("events*"))
+    assert Image.open(run / "views.png").size == (12 * 16, 3 * 16)
+    assert Image.open(run / "neighbours.png").size == (9 * 20, 8 * 20)
+    assert Image.open(run / "curves.png").width > 100
+
+
+def test_the_encoder_has_the_trained_weights_and_not_the_initial_ones(run):
+    state, arrays = training.read_checkpoint(run / training.CHECKPOINT)
+    weights = files.read_encoder(run / "encoder.keras").get_weights()
+    assert all(np.array_equal(*pair) for pair in zip(weights, arrays, strict=False))
+    keras.utils.set_random_seed(0)
+    first = main.resnet(18, "small", 4).get_weights()
+    assert not np.allclose(first[0], weights[0])
+    assert state["identity"]["width"] == 4
+
+
+def test_a_killed_run_goes_on_to_the_same_losses(run, labelled, tmp_path, capfd):
+    killed = subprocess.run([sys.executable, "-c", KILLED, *options(labelled, tmp_path)], timeout=300)
+    assert killed.returncode == -signal.SIGKILL
+    main.main(options(labelled, tmp_path))
+    assert "resuming after epoch 2 of 3" in capfd.readouterr().out
+    assert (tmp_path / "history.csv").read_bytes() == (run / "history.csv").read_bytes()
+
+
+def test_a_compact_encoder_of_a_runs_folder_loads_alone_and_safely(run, tmp_path):
+    path = tmp_path / "compact.keras"
+    encoder.main(["--run", str(run), "--out", str(path), "--size", "24", "--compact"])
+    whole = files.read_encoder(run / "encoder.keras")
+    assert path.stat().st_size < 0.7 * (run / "encoder.keras").stat().st_size
+    photographs = np.random.default_rng(0).integers(0, 256, (2, 24, 24, 3)).astype("uint8")
+    np.save(tmp_path / "photographs.npy", photographs)
+    command = [sys.executable, "-c", FRESH, path, tmp_path / "photographs.npy", tmp_path / "features.npy"]
+    subprocess.run(command, check=True, cwd=tmp_path)
+    assert np.allclose(np.load(tmp_path / "features.npy"), whole.predict(photographs, verbose=0), rtol=0.02, atol=0.01)
+
+
+def test_a_users_mistake_is_named(run, labelled, tmp_path):
+    with pytest.raises(InputError, match=r"no checkpoint\.weights\.h5 in it"):
+        encoder.main(["--run", str(tmp_path)])
+    with pytest.raises(InputError, match="go together"):
+        main.main(options(labelled, tmp_path)[:-4])
+    with pytest.raises(InputError, match="width: 4 there, 6 now"):
+        main.main([*options(labelled, run), "--width", "6"])
+    with pytest.raises(InputError, match="12 photographs are fewer than --batch-size 13"):
+        main.main([*options(labelled, tmp_path), "--batch-size", "13"])
