@@ -1,0 +1,110 @@
+"""Train the network of the pretext tasks with labels instead: the row "supervised, same photographs" beside them.
+
+    python -m pretext.supervised --photographs imagenette/train --out supervised_run
+
+Reads a folder with one sub-folder for each class. Sees the same random crops and flips as SimCLR, without its changes of colour, for
+the same optimizer, schedule and loop. Writes into --out: encoder.keras for step 1 (without the classifier), the checkpoint from
+which a killed run goes on when the same command is given again, history.csv and history.png.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from captioning import devices, settings, training
+from pretext import crops, photographs
+from pretext.encoder import encoder, normalisation, write
+from pretext.optimizers import Optimizer, optimizer
+from pretext.resnet import Stem, resnet
+from pretext.winograd import accelerate
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Edit these here, or override them on the command line."""
+
+    photographs: Path = Path("imagenette/train")  # labelled photographs: a sub-folder for each class
+    out: Path = Path("supervised_run")  # folder for everything that is written
+    depth: Literal[18, 34, 50] = 18  # layers of the ResNet
+    width: int = 64  # channels of its first stage
+    stem: Stem = "small"  # imagenet: 7x7/2 and max-pool; small: 3x3/2 and max-pool, for 64 pixels; cifar: 3x3, for 32
+    size: int = 64  # height and width of a crop, in pixels
+    stored: int = 96  # height and width in which photographs are kept, from which crops are cut
+    encoder_size: int = 96  # height and width that encoder.keras takes; more than a crop, which is enlarged
+    epochs: int = 100  # passes over the photographs; SimCLR sees two views of each in a pass
+    batch_size: int = 256  # photographs in a batch
+    optimizer: Optimizer = "sgd"  # sgd with momentum .9; lars for batches of thousands; adamw
+    learning_rate: float = 0.12  # its peak for 256 photographs, scaled by batch_size / 256 (lars: .3, adamw: .001)
+    weight_decay: float = 1e-3  # a step, times the learning rate (lars: 1e-6); not on biases and batch normalisation
+    warm_up: float = 1.0  # epochs of linear warm-up before the cosine
+    smallest_crop: float = 0.2  # least share of the area in a crop
+    precision: devices.Policy = "float32"  # mixed_bfloat16 where the processor or GPU has it
+    xla: bool = False  # compile the training step with XLA; on processors it is slower
+    winograd: bool = True  # convolutions arranged for processors, twice as fast in float32; ignored on GPUs
+    seed: int = 0  # decides weights, order and crops
+
+
+def main(arguments: list[str] | None = None) -> None:
+    config = settings.from_command_line(Settings, arguments)
+    devices.prepare(config.precision)
+    keras.utils.set_random_seed(config.seed)
+    pixels, labels, classes = photographs.load_labelled(config.photographs, (config.stored,) * 2, config.out)
+    steps = photographs.steps(pixels, config.batch_size)
+    with devices.strategy().scope():
+        network, classifier = build(config, len(classes), steps)
+
+    def example(rows: tf.Tensor, indices: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return random_crops(rows, config.size, config.smallest_crop, seed), tf.gather(labels, indices)
+
+    training.fit(
+        classifier,
+        photographs.batches(pixels, config.batch_size, config.seed, example),
+        steps=steps,
+        epochs=config.epochs,
+        seed=config.seed,
+        folder=config.out,
+        identity=identity(config),
+    )
+    network.set_weights(classifier.get_layer(network.name).get_weights())
+    write(config.out / "encoder.keras", encoder(network, config.encoder_size, config.encoder_size), network.name)
+
+
+def build(config: Settings, classes: int, steps: int) -> tuple[keras.Model, keras.Model]:
+    """Return the encoder's network, and the classifier, compiled, around it or around its fast copy."""
+    network = resnet(config.depth, config.stem, config.width, synchronized=devices.replicas() > 1)
+    fast = config.winograd and not devices.has_gpu()
+    crop = keras.Input((config.size, config.size, 3))
+    features = (accelerate(network) if fast else network)(normalisation(1)(crop))
+    classifier = keras.Model(crop, layers.Dense(classes, dtype="float32", name="classes")(features))
+    chosen = optimizer(
+        config.optimizer,
+        classifier.trainable_variables,
+        peak=config.learning_rate * config.batch_size / 256,
+        steps=config.epochs * steps,
+        warm_up=round(config.warm_up * steps),
+        decay=config.weight_decay,
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    classifier.compile(chosen, loss, metrics=["accuracy"], jit_compile=config.xla)
+    return network, classifier
+
+
+def random_crops(rows: tf.Tensor, size: int, smallest: float, seed: tf.Tensor) -> tf.Tensor:
+    """Return a random crop of each photograph, half of them flipped: uint8 (N, H, W, 3) -> (N, size, size, 3) in [0, 1]."""
+    draws = tf.random.stateless_uniform((5, tf.shape(rows)[0]), seed)
+    matrices = crops.crop(draws, rows.shape[1], rows.shape[2], size, smallest)
+    return tf.transpose(crops.resample(crops.planes(rows), *matrices), (0, 2, 3, 1))
+
+
+def identity(config: Settings) -> dict:
+    """Return the settings that decide the losses, and so must not change when a run goes on."""
+    free = ("photographs", "out", "encoder_size", "xla")
+    return {name: value for name, value in asdict(config).items() if name not in free}
+
+
+if __name__ == "__main__":
+    settings.run(main)
