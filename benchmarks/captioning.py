@@ -82,9 +82,9 @@ def read(folder: Path) -> tuple:
     import runpy
 
     step = runpy.run_path("2_train_IC_model.py")
-    inputs = {name: folder / f"{name}.txt" for name in ("descriptions",)}
     lists = {f"{split}_images": folder / f"Flickr_8k.{split}Images.txt" for split in ("train", "dev")}
-    return step["read"](step["Settings"](features=folder / "features.pkl", **inputs, **lists))
+    config = step["Settings"](features=folder / "features.pkl", descriptions=folder / "descriptions.txt", **lists)
+    return step["read"](config)
 
 
 def train(folder: Path) -> tuple[float, float, int, float]:
@@ -104,9 +104,8 @@ def train(folder: Path) -> tuple[float, float, int, float]:
     seconds = time.perf_counter() - start
     trainer.evaluate(dev.ordered(BATCH_SIZE), verbose=0)
     files.write_captioner(folder / "captioner.keras", model, tokenizer, None)
-    example = (
-        4 * DIMENSION + 4 * tokenizer.maximum_length + 8 * tokenizer.vocabulary_size
-    )  # bytes; one-hot words are float64
+    # The original's bytes for one example: float32 feature, int32 prefix, float64 one-hot word.
+    example = 4 * DIMENSION + 4 * tokenizer.maximum_length + 8 * tokenizer.vocabulary_size
     return seconds, peak_memory(), train.next_words, example * (train.next_words + dev.next_words) / 1e9
 
 
