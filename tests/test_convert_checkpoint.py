@@ -198,9 +198,9 @@ def _convert(path: Path, prefix: str | None = None) -> tuple[keras.Model, str]:
 
 
 def _error(features: np.ndarray, expected: str) -> float:
-    """The largest difference, relative to the largest feature."""
+    """The difference's length, relative to that of the features."""
     expected = EXPECTED[expected]
-    return float(np.abs(np.asarray(features) - expected).max() / np.abs(expected).max())
+    return float(np.linalg.norm(np.asarray(features) - expected) / np.linalg.norm(expected))
 
 
 def _write_safetensors(path: Path, tensors: dict[str, np.ndarray]) -> None:

@@ -24,7 +24,7 @@ class Nested(keras.Model):
 
     def __init__(self):
         super().__init__()
-        self.inner = keras.Sequential([keras.layers.Dense(8, activation="relu"), keras.layers.Dropout(0.5)])
+        self.inner = keras.Sequential([keras.layers.Dense(8, activation="tanh"), keras.layers.Dropout(0.5)])
         self.outer = keras.layers.Dense(3)
 
     def call(self, inputs, training=False):

@@ -32,7 +32,7 @@ def test_a_fast_network_trains_as_the_one_it_copies(stem, size):
     x = tf.constant(RANDOM.random((8, size, size, 3)), tf.float32)
     assert np.allclose(network(x, training=False), fast(x, training=False), rtol=1e-4, atol=1e-4)
     for one, other in zip(step(network, x), step(fast, x), strict=True):
-        assert np.linalg.norm(one - other) < 0.01 * np.linalg.norm(one)  # ReLUs turn at other places by rounding
+        assert np.linalg.norm(one - other) < 0.05 * np.linalg.norm(one)  # ReLUs turn at other places by rounding
     for one, other in zip(network.get_weights(), fast.get_weights(), strict=True):  # moving averages too
         assert np.allclose(one, other, rtol=1e-4, atol=1e-4)
     network.set_weights(fast.get_weights())
