@@ -49,3 +49,9 @@ def flickr8k() -> Path:
     if not folder:
         pytest.skip("set FLICKR8K=DIR (with Flicker8k_Dataset/ and Flickr8k_text/) to run the tests on real data")
     return Path(folder)
+
+
+def assert_same_losses(one: Path, other: Path, tolerance: float = 1e-4) -> None:
+    """Compare the losses in two history.csv: equal but for rounding, which the load of the processors can change."""
+    losses = [np.genfromtxt(path, delimiter=",", names=True)["loss"] for path in (one, other)]
+    np.testing.assert_allclose(*losses, rtol=tolerance)

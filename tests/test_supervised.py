@@ -35,7 +35,7 @@ def test_a_run_learns_and_writes_the_encoder_of_what_it_trained(labelled, tmp_pa
     state, arrays = training.read_checkpoint(tmp_path / training.CHECKPOINT)
     assert all(np.array_equal(*pair) for pair in zip(model.get_weights(), arrays, strict=False))
     assert state["history"]["loss"][-1] < state["history"]["loss"][0]
-    assert state["history"]["accuracy"][-1] > 0.8
+    assert state["history"]["accuracy"][-1] > 0.6
     assert "24 photographs, 3 steps an epoch" in capsys.readouterr().out
     with pytest.raises(InputError, match=r"smallest_crop: 0\.2 there, 0\.5 now"):
         supervised.main(options(labelled, tmp_path, "--smallest-crop", "0.5"))
