@@ -14,7 +14,15 @@ from tests.conftest import ROOT
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def float32_afterwards():
+    """The precision is TensorFlow's own setting for the whole process: later tests must not compute in bfloat16."""
+    yield
+    tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": False})
 
 
 @pytest.fixture(scope="session")
