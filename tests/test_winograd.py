@@ -25,14 +25,15 @@ def test_outputs_and_gradients_equal_those_of_a_convolution(height, width):
 @pytest.mark.parametrize("stem, size", [("small", 32), ("cifar", 22)])
 def test_a_fast_network_trains_as_the_one_it_copies(stem, size):
     keras.utils.set_random_seed(0)
+    random = np.random.default_rng(0)  # its own, so that no other test moves a ReLU's turning point
     network = resnet(18, stem, width=8)
-    network.set_weights([weight + 0.02 * RANDOM.random(weight.shape) for weight in network.get_weights()])
+    network.set_weights([weight + 0.02 * random.random(weight.shape) for weight in network.get_weights()])
     fast = accelerate(network)
     assert sum(type(layer) is Convolution for layer in fast.layers) == (14 if stem == "cifar" else 13)
-    x = tf.constant(RANDOM.random((8, size, size, 3)), tf.float32)
+    x = tf.constant(random.random((8, size, size, 3)), tf.float32)
     assert np.allclose(network(x, training=False), fast(x, training=False), rtol=1e-4, atol=1e-4)
     for one, other in zip(step(network, x), step(fast, x), strict=True):
-        assert np.linalg.norm(one - other) < 0.05 * np.linalg.norm(one)  # ReLUs turn at other places by rounding
+        assert np.linalg.norm(one - other) < 0.01 * np.linalg.norm(one)  # ReLUs turn at other places by rounding
     for one, other in zip(network.get_weights(), fast.get_weights(), strict=True):  # moving averages too
         assert np.allclose(one, other, rtol=1e-4, atol=1e-4)
     network.set_weights(fast.get_weights())
