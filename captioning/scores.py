@@ -110,11 +110,14 @@ def summarise(judge: Judge, runs: Sequence[np.ndarray]) -> dict[str, Scores]:
 
 
 def compare(judge: Judge, runs: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> dict[str, Scores]:
-    """Return by how much a system's mean over its runs exceeds another's, and its 95% interval by the paired bootstrap."""
+    """Return by how much a system's mean over its runs exceeds another's, and the 95% interval of that by the paired bootstrap."""
     shares = _shares(len(runs[0]))
     difference = _mean(judge, runs) - _mean(judge, others)
     interval = _interval(_mean(judge, runs, shares) - _mean(judge, others, shares))
-    return {"difference": judge.protocol.named(difference), "interval": judge.protocol.named(interval)}
+    return {
+        "difference": judge.protocol.named(difference),
+        "interval of the difference": judge.protocol.named(interval),
+    }
 
 
 def _mean(judge: Judge, runs: Sequence[np.ndarray], shares: np.ndarray | None = None) -> np.ndarray:

@@ -89,10 +89,10 @@ def test_paired_differences_are_narrower_than_the_systems_intervals():
     runs, others = [judge.rows(CANDIDATES)], [judge.rows(worse)]
     found = scores.compare(judge, runs, others)
     first, second = scores.summarise(judge, runs), scores.summarise(judge, others)
-    for metric, (low, high) in found["interval"].items():
+    for metric, (low, high) in found["interval of the difference"].items():
         assert found["difference"][metric] == pytest.approx(first["mean"][metric] - second["mean"][metric], abs=2e-6)
         assert low < found["difference"][metric] < high
-    width = np.subtract(*found["interval"]["BLEU-1"][::-1])
+    width = np.subtract(*found["interval of the difference"]["BLEU-1"][::-1])
     assert 0 < width < np.subtract(*first["interval"]["BLEU-1"][::-1])
     assert set(scores.compare(judge, runs, runs)["difference"].values()) == {0}
 
@@ -107,7 +107,7 @@ def test_several_runs_by_hand():
     assert "deviation" not in scores.summarise(judge, [right])
     found = scores.compare(judge, [right, half], [half])
     assert found["difference"]["BLEU-1"] == pytest.approx(0.25)
-    assert found["interval"]["BLEU-1"] == pytest.approx([0.25, 0.25])
+    assert found["interval of the difference"]["BLEU-1"] == pytest.approx([0.25, 0.25])
 
 
 def test_standard_compares_in_lower_case_and_without_punctuation():
