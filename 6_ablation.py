@@ -13,26 +13,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-from captioning import (
-    ablation,
-    agreement,
-    descriptions,
-    devices,
-    features,
-    files,
-    marking,
-    photographs,
-    plots,
-    settings,
-    splits,
-    steps,
-)
-from captioning.ablation import Study
+from captioning import ablation, comparison, devices, features, files, marking, plots, settings, splits, steps
+from captioning.ablation import Data, Study
 from captioning.descriptions import Cleaning
 from captioning.errors import InputError
-from captioning.steps import Descriptions, Lessons
 from pretext import evaluation
 
 import keras
@@ -64,59 +49,30 @@ class Settings:
     beam: int = 1  # captions under way for each photograph
 
 
-class Data(NamedTuple):
-    """The same for every encoder: photographs by id, the descriptions of each split, and test captions as people wrote them."""
-
-    paths: dict[str, Path]
-    train: Descriptions
-    dev: Descriptions
-    test: Descriptions
-    references: Descriptions
-
-
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     if config.seeds < 1:
         raise InputError(f"expected --seeds of at least 1, found {config.seeds}")
     devices.prepare()
-    encoders, data = ablation.named(config.encoders), read(config)
+    encoders, lists = ablation.named(config.encoders), (config.train_images, config.dev_images, config.test_images)
+    data = ablation.read(config.captions, config.photographs, lists, config.out, config.cleaning)
     compare([study(name, path, data, config) for name, path in encoders.items()], data, config)
-
-
-def read(config: Settings) -> Data:
-    captions, cleaned = descriptions.read(config.captions), config.out / "descriptions.txt"
-    steps.write_descriptions(cleaned, captions, config.cleaning)
-    described, lists = files.read_descriptions(cleaned), (config.train_images, config.dev_images, config.test_images)
-    train, dev, test = (agreement.described(described, splits.read(path), path) for path in lists)
-    paths = photographs.by_id(photographs.list_photographs(config.photographs))
-    return Data(paths, train, dev, test, agreement.pick(captions, test, "caption", config.captions))
 
 
 def study(name: str, path: Path, data: Data, config: Settings) -> Study:
     """Do what is not yet done of an encoder: its features, and its captioners with their captions and scores."""
-    folder = extract(name, path, data, config)
-    lists = config.train_images, config.dev_images
-    lessons = steps.read_lessons(folder / "features.pkl", config.out / "descriptions.txt", *lists)
-    runs = tuple(folder / f"seed-{seed}" for seed in range(config.seeds))
-    for seed, run in enumerate(runs):
-        learn(lessons, run, seed, data, config)
-    return Study(name, folder, runs)
-
-
-def extract(name: str, path: Path, data: Data, config: Settings) -> Path:
-    """Return the encoder's folder, with its features and what it is."""
     encoder = files.read_encoder(path)
-    fingerprint = files.fingerprint(encoder)
-    folder = ablation.folder_of(config.out, name, fingerprint)
-    stored, images = folder / "features.pkl", {*data.train, *data.dev, *data.test}
-    if not ablation.has_features(stored, images, encoder=fingerprint, precision=config.precision):
-        with ablation.timed(folder):
-            steps.write_features(
-                stored, encoder, list(data.paths.values()), config.cleaning, precision=config.precision
-            )
+    folder = ablation.folder_of(config.out, name, files.fingerprint(encoder))
+    stored, split = folder / "features.pkl", splits.describe(config.test_images)
+    ablation.extract(stored, encoder, data, config.cleaning, config.precision)
     files.write_json(folder / "encoder.json", ablation.describe(path, encoder) | judge(encoder, folder, config))
     keras.backend.clear_session()
-    return folder
+    lessons = steps.read_lessons(stored, data.descriptions, config.train_images, config.dev_images)
+    training = {name: getattr(config, name) for name in ("epochs", "batch_size", "learning_rate", "patience")}
+    runs = tuple(folder / f"seed-{seed}" for seed in range(config.seeds))
+    for seed, run in enumerate(runs):
+        ablation.learn(lessons, run, data, split, config.beam, seed=seed, **training)
+    return Study(name, folder, runs)
 
 
 def judge(encoder: keras.Model, folder: Path, config: Settings) -> dict[str, str | float]:
@@ -132,38 +88,19 @@ def judge(encoder: keras.Model, folder: Path, config: Settings) -> dict[str, str
     return files.read_json(stored)
 
 
-def learn(lessons: Lessons, run: Path, seed: int, data: Data, config: Settings) -> None:
-    """Train a captioner, caption the test photographs and score the captions, unless that is done."""
-    names = ("epochs", "batch_size", "learning_rate", "patience")
-    training = {"seed": seed, **{name: getattr(config, name) for name in names}}
-    learned = lessons.train.fingerprint(), lessons.dev.fingerprint()
-    recipe = training | {"beam": config.beam, "data": ablation.digest(*learned, data.test, data.references)}
-    if ablation.is_finished(run, recipe):
-        print(f"{run} is finished")
-        return
-    print(f"\n{run}", flush=True)
-    stored, cleaned = run.with_name("features.pkl"), config.out / "descriptions.txt"
-    known = {"split": splits.describe(config.test_images), "beam": config.beam, "recipe": recipe}
-    with ablation.timed(run):
-        losses = steps.train(lessons, run, **training)
-        captions, unfinished = steps.describe(run, stored, data.train, data.test, cleaned, config.beam)
-        steps.score(run, captions, unfinished, data.train, data.test, data.references, val_loss=min(losses), **known)
-    keras.backend.clear_session()
-
-
 def compare(studies: Sequence[Study], data: Data, config: Settings) -> None:
     """Write the table in its three forms, the plots, and photographs with every encoder's caption."""
-    summaries = ablation.summarise(studies, data.train, data.test, data.references)
+    summaries = comparison.summarise(studies, data)
     beside = files.read_json(studies[0].runs[0] / "scores.json")
-    table, notes = ablation.table(summaries, beside), ablation.notes(beside, config.seeds)
-    files.write_text(config.out / "ablation.csv", ablation.as_csv(table))
-    files.write_text(config.out / "ablation.md", ablation.as_markdown(table, notes))
+    table, notes = comparison.table(summaries, beside), comparison.notes(beside, config.seeds)
+    files.write_text(config.out / "ablation.csv", comparison.as_csv(table))
+    files.write_text(config.out / "ablation.md", comparison.as_markdown(table, notes))
     pictures = plots.draw(config.out, studies, summaries, beside)
     examples = random.Random(0).sample(sorted(data.test), min(EXAMPLES, len(data.test)))
     captions = {study.name: files.read_captions(study.runs[0] / "captions.json") for study in studies}
-    shown = {data.paths[image]: {name: given[image] for name, given in captions.items()} for image in examples}
+    shown = {data.photographs[image]: {name: given[image] for name, given in captions.items()} for image in examples}
     marking.write(config.out / "ablation.html", table, notes, pictures, shown)
-    print(f"\n{ablation.as_markdown(table, notes)}")
+    print(f"\n{comparison.as_markdown(table, notes)}")
     print(
         f"wrote {config.out / 'ablation'}.csv, .md and .html: {len(studies)} encoders, {config.seeds} captioners each"
     )

@@ -1,48 +1,60 @@
-"""The ablation: what each encoder is, how the captioners trained on its features score, and one table of it all.
+"""The ablation: encoders, each through steps 1 to 3 with several captioners, of which nothing finished is done again.
 
 Each encoder has a folder, named by its name and fingerprint, with features.pkl, encoder.json, minutes.json and a folder seed-N for each
-captioner: what step 2 writes, captions.json, minutes.json and, last, scores.json. All numbers of the table are in summary.json in the
-encoder's folder, which is made from those files; those of the constant caption and of people are in the first captioner's scores.json.
+captioner: what step 2 writes, captions.json, minutes.json and, last, scores.json.
 """
 
-import csv
 import hashlib
-import io
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
-from captioning import files, report, scores
+from captioning import agreement, descriptions, files, photographs, splits, steps
+from captioning.descriptions import Cleaning
 from captioning.errors import InputError
-from captioning.report import Texts
-from captioning.scores import Judge, Protocol, Scores
+from captioning.features import Precision
+from captioning.steps import Descriptions, Lessons
 
 import keras
-import numpy as np
 
-FLOOR, PERSON = "one caption for all", "a person"
-TOLD = ("pretext task", "data")  # what encoder.json beside an encoder file may tell
+TOLD = ("pretext task", "data")  # what FILE.json beside the encoder FILE.keras may tell
 
-Rows = dict[Protocol, np.ndarray]  # each photograph's statistics
-Lines = Mapping[str, Scores]  # of one protocol: mean, interval and so on
-Summary = dict[str, Any]
-Table = list[list[str]]  # rows of text, the header first
+
+class Data(NamedTuple):
+    """The same for every encoder: photographs by id, the file and parts of the descriptions, and test captions as people wrote them."""
+
+    photographs: dict[str, Path]
+    descriptions: Path
+    train: Descriptions
+    dev: Descriptions
+    test: Descriptions
+    references: Descriptions
 
 
 class Study(NamedTuple):
-    """An encoder's folder and those of its captioners."""
+    """An encoder's name, its folder, and those of its captioners."""
 
     name: str
     folder: Path
     runs: tuple[Path, ...]
 
 
-# What is there already -----------------------------------------------------------------------------------------------
+def read(captions: Path, folder: Path, lists: Sequence[Path], out: Path, cleaning: Cleaning) -> Data:
+    """Read what all encoders share, and write descriptions.txt into `out`.
+
+    :param lists: image lists of train, dev and test.
+    :raises InputError: a file is missing, or they do not belong together.
+    """
+    written, cleaned = descriptions.read(captions), out / "descriptions.txt"
+    steps.write_descriptions(cleaned, written, cleaning)
+    described = files.read_descriptions(cleaned)
+    train, dev, test = (agreement.described(described, splits.read(path), path) for path in lists)
+    paths = photographs.by_id(photographs.list_photographs(folder))
+    return Data(paths, cleaned, train, dev, test, agreement.pick(written, test, "caption", captions))
 
 
 def named(words: Sequence[str]) -> dict[str, Path]:
@@ -77,17 +89,38 @@ def describe(path: Path, encoder: keras.Model) -> dict[str, Any]:
     return {**known, "parameters": encoder.count_params(), "D": encoder.output_shape[-1]}
 
 
-def has_features(path: Path, images: Sequence[str], **origin: str) -> bool:
-    """Tell whether there are features of all the images, from this `encoder` and in this `precision`."""
-    if not path.exists() or not path.with_suffix(".json").exists():
-        return False
-    return origin.items() <= files.read_origin(path).items() and set(images) <= files.read_features(path).keys()
+def extract(path: Path, encoder: keras.Model, data: Data, cleaning: Cleaning, precision: Precision) -> None:
+    """Write the features, unless the file has them already, of all photographs and in this precision."""
+    if path.exists() and path.with_suffix(".json").exists():
+        known = files.read_origin(path).get("precision") == precision
+        if known and {*data.train, *data.dev, *data.test} <= files.read_features(path).keys():
+            return
+    with timed(path.parent):
+        steps.write_features(path, encoder, list(data.photographs.values()), cleaning, precision=precision)
 
 
-def is_finished(run: Path, recipe: Mapping[str, Any]) -> bool:
-    """Tell whether a captioner was trained and scored by this recipe."""
-    path = run / "scores.json"
-    return path.exists() and files.read_json(path).get("recipe") == recipe
+def learn(lessons: Lessons, run: Path, data: Data, split: str, beam: int, **training: Any) -> None:
+    """Train a captioner, caption the test photographs and score the captions, unless all that is done.
+
+    :param run: the captioner's folder, within that of its encoder.
+    :param training: `steps.train`'s own.
+    """
+    learned = lessons.train.fingerprint(), lessons.dev.fingerprint()
+    recipe = training | {"beam": beam, "data": digest(*learned, data.test, data.references)}
+    scores = run / "scores.json"
+    if scores.exists() and files.read_json(scores).get("recipe") == recipe:
+        print(f"{run} is finished")
+        return
+    print(f"\n{run}", flush=True)
+    known = {"split": split, "beam": beam, "recipe": recipe}
+    with timed(run):
+        losses = steps.train(lessons, run, **training)
+        captions, unfinished = steps.describe(
+            run, run.with_name("features.pkl"), data.train, data.test, data.descriptions, beam
+        )
+        known["val_loss"] = min(losses)
+        steps.score(run, captions, unfinished, data.train, data.test, data.references, **known)
+    keras.backend.clear_session()
 
 
 def digest(*values: Any) -> str:
@@ -104,188 +137,3 @@ def timed(folder: Path) -> Iterator[None]:
     finally:
         before = files.read_json(path) if path.exists() else 0
         files.write_json(path, before + (time.monotonic() - start) / 60)
-
-
-# Numbers -------------------------------------------------------------------------------------------------------------
-
-
-def summarise(studies: Sequence[Study], train: Texts, test: Texts, references: Texts) -> list[Summary]:
-    """Write summary.json into each encoder's folder, from the files of its captioners, and return them all.
-
-    :param train: the train photographs' cleaned descriptions, by image id.
-    :param test: the cleaned descriptions of the captioned photographs, and `references` what people wrote of them.
-    """
-    judges = {protocol: Judge(protocol, texts) for protocol, texts in report.people(test, test, references).items()}
-    first: list[Rows] = []
-    summaries = []
-    for study in studies:
-        found = [files.read_json(run / "scores.json") for run in study.runs]
-        rows = [_rows(run, judges, train) for run in study.runs]
-        first = first or rows
-        summary = {
-            "name": study.name,
-            "encoder": files.read_json(study.folder / "encoder.json") | {"folder": study.folder.name},
-            "captioners": _captioners(study, found),
-            "protocols": {
-                protocol.name: _compared(judge, rows, first) | _among_persons(protocol, found)
-                for protocol, judge in judges.items()
-            },
-        }
-        files.write_json(study.folder / "summary.json", summary)
-        summaries.append(summary)
-    return summaries
-
-
-def _rows(run: Path, judges: Mapping[Protocol, Judge], train: Texts) -> Rows:
-    """Return each photograph's statistics in each protocol."""
-    unfinished = files.read_json(run / "scores.json")["unfinished"]
-    written = report.candidates(files.read_captions(run / "captions.json"), train, unfinished)
-    return {protocol: judge.rows(written[protocol]) for protocol, judge in judges.items()}
-
-
-def _compared(judge: Judge, runs: Sequence[Rows], first: Sequence[Rows]) -> dict[str, Scores]:
-    own, others = ([rows[judge.protocol] for rows in each] for each in (runs, first))
-    return scores.summarise(judge, own) | ({} if runs is first else scores.compare(judge, own, others))
-
-
-def _among_persons(protocol: Protocol, found: Sequence[Mapping[str, Any]]) -> dict[str, Scores]:
-    """Return what the captions score against as many references as a person faces."""
-    lines = [scores["protocols"][protocol.name].get("system among persons") for scores in found]
-    return {"among persons": {name: fmean(line[name] for line in lines) for name in lines[0]}} if lines[0] else {}
-
-
-def _captioners(study: Study, found: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Return how training went and how varied the captions are: means, with deviations where there are several captioners."""
-    measures = {
-        "val_loss": [scores["val_loss"] for scores in found],
-        "distinct captions": [scores["variety"]["distinct"] for scores in found],
-        "different words": [scores["variety"]["words"] for scores in found],
-        "copies of train descriptions": [scores["variety"]["copies"] for scores in found],
-        "unfinished captions": [scores["variety"]["unfinished"] for scores in found],
-        "times of the most frequent caption": [scores["variety"]["times"] for scores in found],
-        "minutes for the features": _minutes(study.folder),
-        "minutes for a captioner": _minutes(*study.runs),
-    }
-    return {
-        name: {"mean": fmean(values)} | ({"deviation": stdev(values)} if len(values) > 1 else {})
-        for name, values in measures.items()
-        if values
-    }
-
-
-def _minutes(*folders: Path) -> list[float]:
-    return [files.read_json(path) for folder in folders if (path := folder / "minutes.json").exists()]
-
-
-def read_losses(path: Path) -> list[float]:
-    """Return each epoch's val_loss of a history.csv."""
-    return [float(row["val_loss"]) for row in csv.DictReader(files.read_text(path).splitlines())]
-
-
-# The table -----------------------------------------------------------------------------------------------------------
-
-FACTS: dict[str, Callable[[Any], str]] = {
-    **dict.fromkeys(TOLD, str),
-    "parameters": "{:,}".format,
-    "D": str,
-    "kNN top-1": "{:.3f}".format,
-    "linear top-1": "{:.3f}".format,
-    "folder": str,
-}  # of an encoder, and how each is shown
-
-
-def table(summaries: Sequence[Summary], beside: Mapping[str, Any]) -> Table:
-    """Return the table, a column for each encoder, between those of the constant caption and of a person.
-
-    :param beside: a captioner's scores.json, for these two.
-    """
-    names = [summary["name"] for summary in summaries]
-    facts = [fact for fact in FACTS if any(fact in summary["encoder"] for summary in summaries)]
-    rows = [["about", "measure", FLOOR, *names, PERSON]]
-    for fact in facts:
-        cells = [
-            FACTS[fact](found) if (found := summary["encoder"].get(fact)) is not None else "" for summary in summaries
-        ]
-        rows.append(["encoder", fact, "", *cells, ""])
-    for measure in summaries[0]["captioners"]:
-        places = 3 if measure == "val_loss" else 1
-        cells = [_shown(**summary["captioners"].get(measure, {}), places=places) for summary in summaries]
-        rows.append(["captioner", measure, "", *cells, ""])
-    for protocol, lines in beside["protocols"].items():
-        rows += _score_rows(protocol, lines, [summary["protocols"][protocol] for summary in summaries], names[0])
-    return rows
-
-
-def _score_rows(protocol: str, beside: Lines, columns: Sequence[Lines], first: str) -> Table:
-    metrics = list(beside["floor"])
-
-    def rows(about: str, cell: Callable[[Lines, str], str], floor: str = "", person: str = "") -> Table:
-        return [
-            [
-                about,
-                metric,
-                _line(beside, floor, metric),
-                *(cell(column, metric) for column in columns),
-                _line(beside, person, metric),
-            ]
-            for metric in metrics
-        ]
-
-    found = rows(protocol, _score, floor="floor")
-    if "person" in beside:
-        found += rows(
-            f"{protocol}, one reference fewer",
-            lambda column, metric: _line(column, "among persons", metric),
-            person="person",
-        )
-    if len(columns) > 1:
-        found += rows(f"{protocol}, compared with {first}", _difference)
-    return found
-
-
-def _line(lines: Lines, line: str, metric: str) -> str:
-    return _shown(lines[line][metric]) if line in lines else ""
-
-
-def _score(lines: Lines, metric: str) -> str:
-    low, high = lines["interval"][metric]
-    return f"{_shown(lines['mean'][metric], lines.get('deviation', {}).get(metric))} ({low:.3f} to {high:.3f})"
-
-
-def _shown(mean: float | None = None, deviation: float | None = None, places: int = 3) -> str:
-    """Return a number, with its deviation where there is one; nothing where there is no number."""
-    return " ± ".join(f"{value:,.{places}f}" for value in (mean, deviation) if value is not None)
-
-
-def _difference(lines: Lines, metric: str) -> str:
-    if "difference" not in lines:
-        return ""
-    low, high = lines["interval of the difference"][metric]
-    verdict = "tie" if low <= 0 <= high else "higher" if low > 0 else "lower"
-    return f"{verdict}: {lines['difference'][metric]:+.3f} ({low:+.3f} to {high:+.3f})"
-
-
-def notes(beside: Mapping[str, Any], captioners: int) -> list[str]:
-    """Return what a reader of the table must know."""
-    return [
-        f"{beside['photographs']:,} photographs of the split {beside['split']}; {captioners} captioners for each encoder, which differ "
-        f"in their seed; beam {beside['beam']}. ± is the standard deviation over the captioners.",
-        "In brackets: the 95% interval of the mean over the captioners, by the bootstrap over photographs; it does not cover the choice of seeds.",
-        "Compared: the paired difference on the same photographs. Tie: its interval contains 0. Of twenty measures without any true "
-        "difference, about one will not look like a tie.",
-        f'One caption for all: "{beside["constant"]}". A person: one of the references against the others; the encoders\' rows "one '
-        'reference fewer" face as many.',
-        "Every number of an encoder is in summary.json in its folder, made from its seed-N/scores.json, captions.json and minutes.json.",
-    ]
-
-
-def as_csv(rows: Table) -> str:
-    """Return the table as comma-separated values."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
-
-
-def as_markdown(rows: Table, remarks: Sequence[str]) -> str:
-    """Return the table in Markdown, and what a reader must know as a list."""
-    return "\n".join([report.markdown(rows), "", *(f"- {remark}" for remark in remarks), ""])

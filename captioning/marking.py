@@ -7,7 +7,8 @@ from itertools import groupby
 from pathlib import Path
 
 from captioning import files, page
-from captioning.ablation import Table, digest
+from captioning.ablation import digest
+from captioning.comparison import Table
 
 MARKS = ("good", "adequate", "unacceptable")
 
@@ -20,6 +21,7 @@ th, td { padding: .2rem .75rem; text-align: left }
 tbody { border-top: 1px solid var(--line) }
 tbody th { font-weight: 400; color: var(--quiet) }
 tbody th + th { color: inherit }
+th:nth-child(2) { position: sticky; left: 0; background: var(--card) }
 td.tie { color: var(--quiet) }
 section img { aspect-ratio: auto; border-radius: .75rem; max-width: 60rem; margin-top: 1rem; background: #fff }
 fieldset { border: 0; border-top: 1px solid var(--line); padding: .5rem 1rem .75rem }

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from captioning import ablation, files
-from captioning.ablation import Study, Summary
+from captioning import comparison, files
+from captioning.ablation import Study
+from captioning.comparison import Summary
 
 if TYPE_CHECKING:  # slow to import, and needed only where something is drawn
     from matplotlib.axes import Axes
@@ -13,7 +14,7 @@ if TYPE_CHECKING:  # slow to import, and needed only where something is drawn
 
 
 def draw(folder: Path, studies: Sequence[Study], summaries: Sequence[Summary], beside: Summary) -> dict[str, Path]:
-    """Draw all plots into the folder, and return the files by what they show; `beside` as in `ablation.table`."""
+    """Draw all plots into the folder, and return the files by what they show; `beside` as in `comparison.table`."""
     protocol = list(beside["protocols"])[-1]
     plots = {
         "scores of each encoder in each protocol, with 95% intervals": folder / "scores.png",
@@ -22,7 +23,7 @@ def draw(folder: Path, studies: Sequence[Study], summaries: Sequence[Summary], b
     draw_scores(folder / "scores.png", summaries, beside)
     draw_losses(
         folder / "losses.png",
-        {study.name: [ablation.read_losses(run / "history.csv") for run in study.runs] for study in studies},
+        {study.name: [comparison.read_losses(run / "history.csv") for run in study.runs] for study in studies},
     )
     if all("kNN top-1" in summary["encoder"] for summary in summaries):
         draw_quality(folder / "neighbours.png", summaries, protocol, "CIDEr-D")
