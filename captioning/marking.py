@@ -19,9 +19,9 @@ section.wide { max-width: none }
 table { border-collapse: collapse; font-size: .85rem; white-space: nowrap; font-variant-numeric: tabular-nums }
 th, td { padding: .2rem .75rem; text-align: left }
 tbody { border-top: 1px solid var(--line) }
-tbody th { font-weight: 400; color: var(--quiet) }
-tbody th + th { color: inherit }
-th:nth-child(2) { position: sticky; left: 0; background: var(--card) }
+tbody th { position: sticky; left: 6.5rem; background: var(--card); font-weight: 400; vertical-align: top }
+th[scope="rowgroup"] { left: 0; min-width: 6.5rem; max-width: 6.5rem; white-space: normal; color: var(--quiet) }
+th[scope="row"] { max-width: 9rem; white-space: normal }
 td.tie { color: var(--quiet) }
 section img { aspect-ratio: auto; border-radius: .75rem; max-width: 60rem; margin-top: 1rem; background: #fff }
 fieldset { border: 0; border-top: 1px solid var(--line); padding: .5rem 1rem .75rem }
@@ -113,18 +113,24 @@ def write(
 def as_html(rows: Table) -> str:
     """Return the table in HTML, a group of rows for each value of its first column."""
     header, *rest = rows
-    grouped = ("\n".join(map(_row, group)) for _, group in groupby(rest, key=lambda row: row[0]))
-    groups = "\n".join(f"<tbody>\n{group}\n</tbody>" for group in grouped)
+    groups = "\n".join(_group(list(group)) for _, group in groupby(rest, key=lambda row: row[0]))
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
     table = f"<table>\n<thead><tr>{head}</tr></thead>\n{groups}\n</table>"
     return f'<div class="scroll" role="region" aria-label="The table" tabindex="0">\n{table}\n</div>'
 
 
+def _group(rows: Table) -> str:
+    """Return rows with the same first cell, which stands once beside them all."""
+    about = f'<th scope="rowgroup" rowspan="{len(rows)}">{escape(rows[0][0])}</th>'
+    return f"<tbody>\n<tr>{about}" + "</tr>\n<tr>".join(map(_row, rows)) + "</tr>\n</tbody>"
+
+
 def _row(row: Sequence[str]) -> str:
-    about, measure, *cells = map(escape, row)
-    heads = f'<th>{about}</th><th scope="row">{measure}</th>'
-    ties = ('<td class="tie">' if cell.startswith("tie:") else "<td>" for cell in cells)
-    return f"<tr>{heads}{''.join(f'{tag}{cell}</td>' for tag, cell in zip(ties, cells, strict=True))}</tr>"
+    _, measure, *cells = map(escape, row)
+    tags = ('<td class="tie">' if cell.startswith("tie:") else "<td>" for cell in cells)
+    return f'<th scope="row">{measure}</th>' + "".join(
+        f"{tag}{cell}</td>" for tag, cell in zip(tags, cells, strict=True)
+    )
 
 
 def _list(items: Sequence[str]) -> str:
