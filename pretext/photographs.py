@@ -175,7 +175,7 @@ def _rows_of(images: h5py.Dataset, path: Path) -> Iterator[np.ndarray]:
         try:
             chunk = images[first : first + AHEAD]
         except OSError as error:
-            raise _damaged(path, images.name, error) from error
+            raise _damaged(path, images.name.strip("/"), error) from error
         yield from chunk
 
 
@@ -191,7 +191,11 @@ def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray | Unreadabl
 
 
 def _kept(
-    folder: Path, size: tuple[int, int], names: Sequence[str], version: object, decoded: Iterator[np.ndarray | Unreadable]
+    folder: Path,
+    size: tuple[int, int],
+    names: Sequence[str],
+    version: object,
+    decoded: Iterator[np.ndarray | Unreadable],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the pixels of `decoded`, which is used only if no run before this has left them in the folder, and their indices."""
     key = hashlib.sha256(repr((size, names, version)).encode()).hexdigest()[:12]
