@@ -98,3 +98,11 @@ def test_lists_restrict_and_nothing_readable_is_an_error(photographs_folder, tmp
     with pytest.raises(InputError, match="none of 2 photographs can be read"):
         run(photographs_folder, tmp_path / "other.h5", "--list", str(tmp_path / "list.txt"))
     assert not (tmp_path / "other.h5").exists()
+
+
+def test_too_little_room_is_told_beforehand(photographs_folder, tmp_path, monkeypatch):
+    room = to_hdf5.shutil.disk_usage(tmp_path)._replace(free=6 * 16 * 16 * 3 - 1)
+    monkeypatch.setattr(to_hdf5.shutil, "disk_usage", lambda folder: room)
+    with pytest.raises(InputError, match=r"expected 0\.0 GB free in .* free space, choose another place"):
+        run(photographs_folder, tmp_path / "all.h5")
+    assert not (tmp_path / "all.h5").exists()
