@@ -1,6 +1,7 @@
 """The only place that opens or writes the files that pass from step to step.
 
-Reading runs nothing that a file contains; writing goes to a temporary name in the same folder and is renamed when it is whole. Keras is imported when a model is read or described, not before: tools that need none start at once.
+Reading runs nothing that a file contains; writing goes to a temporary name in the same folder and is renamed when it is whole.
+Keras is imported when a model is read or described, not before: tools that need none start at once.
 """
 
 from __future__ import annotations
