@@ -2,9 +2,10 @@
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import BinaryIO
 
 from captioning import files, photographs
 from captioning.decoding import Caption
@@ -23,13 +24,15 @@ body { background: var(--paper); color: var(--ink); font: 1rem/1.5 system-ui, sa
 header, section { max-width: 42rem; margin-bottom: 1.5rem }
 h1 { font-size: 1.6rem; font-weight: 650 }
 h2 { font-size: 1.1rem; margin-top: 2rem }
-header p, small, li { color: var(--quiet) }
+header p, small, section li { color: var(--quiet) }
 main { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); gap: 1.25rem }
 figure { background: var(--card); border: 1px solid var(--line); border-radius: .75rem; overflow: hidden }
 img { display: block; width: 100%; height: auto; aspect-ratio: 4 / 3; object-fit: contain; background: var(--line) }
 figcaption { padding: .75rem 1rem 1rem }
 ruby { ruby-position: under; margin-right: .15em; padding: 0 .2em; border-radius: .3em; background: rgb(var(--sure) / calc(var(--sureness) * .5)) }
 rt { font-size: .65rem; color: var(--quiet) }
+summary { cursor: pointer; margin-top: .5rem }
+ol { padding-left: 1.5rem }
 small { display: block; overflow-wrap: anywhere; margin-top: .5rem }
 """
 
@@ -63,18 +66,30 @@ def write(path: Path, captions: Mapping[Path, Caption], unreadable: Mapping[str,
     :param unreadable: why other files could not be read, by name.
     """
     count = f"{len(captions):,} photograph{'s' * (len(captions) != 1)}"
-    figures = "\n".join(_figure(photograph, caption) for photograph, caption in captions.items())
+    figures = "\n".join(figure(photograph, photograph.name, [caption]) for photograph, caption in captions.items())
     page = PAGE.format(count=count, style=STYLE, figures=figures, unreadable=_unreadable(unreadable))
     files.write_text(path, page)
 
 
-def _figure(photograph: Path, caption: Caption) -> str:
+def figure(photograph: Path | BinaryIO, name: str, captions: Sequence[Caption]) -> str:
+    """Return the HTML of one photograph with its best caption, and with the others to unfold.
+
+    :raises Unreadable: as `photographs.open_rgb`.
+    """
     data, width, height = _thumbnail(photograph)
-    spoken = escape(caption.text) or "no words"
+    best, *others = captions
+    spoken = escape(best.text) or "no words"
     return (
         f'<figure>\n<img src="data:image/jpeg;base64,{data}" width="{width}" height="{height}" alt="{spoken}">\n'
-        f"<figcaption>{_words(caption) or spoken}<small>{escape(photograph.name)}</small></figcaption>\n</figure>"
+        f"<figcaption>{_words(best) or spoken}{_others(others)}<small>{escape(name)}</small></figcaption>\n</figure>"
     )
+
+
+def _others(captions: Sequence[Caption]) -> str:
+    if not captions:
+        return ""
+    items = "\n".join(f"<li>{_words(caption) or 'no words'}</li>" for caption in captions)
+    return f"\n<details><summary>Other captions</summary>\n<ol>\n{items}\n</ol></details>\n"
 
 
 def _words(caption: Caption) -> str:
@@ -86,7 +101,7 @@ def _words(caption: Caption) -> str:
     return words if caption.finished else f'{words} <span title="the maximum length ended this caption">…</span>'
 
 
-def _thumbnail(photograph: Path) -> tuple[str, int, int]:
+def _thumbnail(photograph: Path | BinaryIO) -> tuple[str, int, int]:
     """Return a small JPEG in base64, its width and its height."""
     image = photographs.open_rgb(photograph)
     image.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.LANCZOS)
