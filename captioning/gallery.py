@@ -22,18 +22,18 @@ STYLE = """
 * { box-sizing: border-box; margin: 0 }
 body { background: var(--paper); color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; padding: clamp(1rem, 4vw, 3rem) }
 header, section { max-width: 42rem; margin-bottom: 1.5rem }
-h1 { font-size: 1.6rem; font-weight: 650 }
+h1 { font-size: 1.6rem; font-weight: 650; line-height: 1.25; margin-bottom: .5rem }
 h2 { font-size: 1.1rem; margin-top: 2rem }
 header p, small, section li { color: var(--quiet) }
 main { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); gap: 1.25rem }
 figure { background: var(--card); border: 1px solid var(--line); border-radius: .75rem; overflow: hidden }
 img { display: block; width: 100%; height: auto; aspect-ratio: 4 / 3; object-fit: contain; background: var(--line) }
-figcaption { padding: .75rem 1rem 1rem }
+figcaption { padding: .75rem 1rem 1rem; line-height: 1.8 }
 ruby { ruby-position: under; margin-right: .15em; padding: 0 .2em; border-radius: .3em; background: rgb(var(--sure) / calc(var(--sureness) * .5)) }
-rt { font-size: .65rem; color: var(--quiet) }
+rt { font-size: .65rem }
 summary { cursor: pointer; margin-top: .5rem }
 ol { padding-left: 1.5rem }
-small { display: block; overflow-wrap: anywhere; margin-top: .5rem }
+small { display: block; line-height: 1.4; overflow-wrap: anywhere; margin-top: .5rem }
 """
 
 PAGE = """<!DOCTYPE html>

@@ -27,6 +27,7 @@ STYLE = """
 label { display: block; margin-top: 1rem; padding: 1.5rem; border: 2px dashed var(--quiet); border-radius: .75rem; cursor: pointer }
 label:focus-within, label.over { border-color: rgb(var(--sure)); border-style: solid }
 input { display: block; max-width: 100%; margin-top: .5rem; font: inherit }
+output { display: block; min-height: 1.5em; margin-top: 1rem; overflow-wrap: anywhere }
 """
 
 SCRIPT = f"""
