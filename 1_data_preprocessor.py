@@ -14,9 +14,8 @@ Kill it and run it again: it goes on from the last whole batch, kept in features
 from dataclasses import dataclass
 from pathlib import Path
 
-from captioning import descriptions, devices, features, files, photographs, settings
+from captioning import agreement, descriptions, devices, features, files, machine, photographs, settings
 from captioning.descriptions import Captions, Cleaning
-from captioning.errors import InputError
 
 import keras
 
@@ -39,27 +38,11 @@ def main(arguments: list[str] | None = None) -> None:
     devices.prepare()
     captions = descriptions.read(config.captions)
     paths = photographs.list_photographs(config.photographs)
-    compare(captions, paths, config)
+    agreement.check_captions(captions, paths, config.captions)
     encoder = files.read_encoder(config.encoder)
+    machine.warn(config.out, *features.needs(encoder, len(paths), config.batch_size))
     write_descriptions(captions, config)
     write_features(encoder, paths, config)
-
-
-def compare(captions: Captions, paths: list[Path], config: Settings) -> None:
-    """Say how many photographs and captioned images lack the other.
-
-    :raises InputError: no photograph has a caption.
-    """
-    ids = photographs.by_id(paths).keys()
-    if not ids & captions.keys():
-        raise InputError(
-            f"expected captions of the photographs in {config.photographs}, found none in {config.captions}: its images are "
-            f"called {next(iter(captions))} and so on, the photographs {paths[0].name}"
-        )
-    if bare := ids - captions.keys():
-        print(f"{len(bare):,} of {len(ids):,} photographs have no caption")
-    if orphans := captions.keys() - ids:
-        print(f"{len(orphans):,} of {len(captions):,} captioned images have no photograph here")
 
 
 def write_descriptions(captions: Captions, config: Settings) -> None:

@@ -12,7 +12,7 @@ The same seed gives the same captioner.
 from dataclasses import dataclass
 from pathlib import Path
 
-from captioning import agreement, batches, captioner, devices, files, settings, splits, training
+from captioning import agreement, batches, captioner, devices, files, machine, settings, splits, training
 from captioning.tokenizer import Tokenizer, wrap
 
 import keras
@@ -44,6 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
     keras.utils.set_random_seed(config.seed)
     tokenizer, train, dev = read(config)
     model = captioner.build(train.features.shape[1], tokenizer.vocabulary_size)
+    machine.warn(config.out, *captioner.needs(model, config.epochs))
     trainer = captioner.build_trainer(model)
     # Without XLA: each batch has another shape, and it would compile for each.
     trainer.compile(keras.optimizers.Adam(config.learning_rate), "sparse_categorical_crossentropy", jit_compile=False)
@@ -73,6 +74,7 @@ def read(config: Settings) -> tuple[Tokenizer, batches.Captions, batches.Caption
     train, dev = (
         agreement.described(descriptions, splits.read(path), path) for path in (config.train_images, config.dev_images)
     )
+    agreement.check_apart(train, dev, config.dev_images)
     tokenizer = Tokenizer.fit(wrap(text) for texts in train.values() for text in texts)
     for part in (train, dev):
         agreement.pick(features, part, "feature", config.features)

@@ -45,6 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
     train, test = (
         agreement.described(described, splits.read(path), path) for path in (config.train_images, config.test_images)
     )
+    references = read_references(test, config)
     if config.candidates:
         unfinished: set[str] = set()
         captions = agreement.pick(files.read_captions(config.candidates), test, "caption", config.candidates)
@@ -53,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
     scores = {
         "split": splits.describe(config.test_images),
         "beam": None if config.candidates else config.beam,
-        **report.make(captions, test, train, read_references(test, config), unfinished),
+        **report.make(captions, test, train, references, unfinished),
     }
     print(f"\n{len(captions):,} photographs of the split {scores['split']}\n\n{report.table(scores)}\n")
     print("\n".join(report.remarks(scores)))

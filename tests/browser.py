@@ -10,10 +10,16 @@ from pathlib import Path
 from typing import Any
 
 COMMAND = next(filter(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome")), None)
-FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --disable-background-networking "
-    "--remote-debugging-pipe --hide-scrollbars"
-).split()
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--remote-debugging-pipe",
+    "--hide-scrollbars",
+]
 PHONE, DESK = (360, 740), (1280, 900)  # pixels
 
 CONTRAST = """

@@ -77,7 +77,9 @@ def check(browser: Browser, name: str, size: tuple[int, int], scheme: str) -> No
     assert browser.errors == []
     assert browser.run("document.documentElement.scrollWidth <= window.innerWidth"), "it scrolls sideways"
     assert browser.run("[...document.images].every((image) => image.complete && image.naturalWidth && image.alt)")
-    assert browser.run("document.documentElement.lang && document.title && document.querySelectorAll('h1').length === 1")
+    assert browser.run(
+        "document.documentElement.lang && document.title && document.querySelectorAll('h1').length === 1"
+    )
     contrast, *where = browser.run(CONTRAST)[0]
     assert contrast >= 4.5, (contrast, where)
 

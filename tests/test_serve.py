@@ -73,7 +73,9 @@ def test_it_is_reachable_from_this_machine_alone(server):
 
 
 @pytest.mark.parametrize("name", ["Host", "Origin"])
-@pytest.mark.parametrize("value", ["evil.example", "http://evil.example", "null", "http://127.0.0.1", "127.0.0.1", None])
+@pytest.mark.parametrize(
+    "value", ["evil.example", "http://evil.example", "null", "http://127.0.0.1", "127.0.0.1", None]
+)
 def test_other_pages_and_names_are_refused(server, png, name, value):
     assert ask(server, png, **{name: value})[0] == 403
 
