@@ -11,7 +11,7 @@ CAPTIONS = $(firstword $(wildcard $(DIR)/Flickr8k_text/Flickr8k.token.txt $(DIR)
 LISTS = $(DIR)/Flickr8k_text/Flickr_8k
 OUT ?= flickr8k-run
 ENCODER ?= $(firstword $(wildcard Pre-trained/simclr_encoder.keras) $(OUT)/encoder.keras)
-SPLITS = --train-images $(LISTS).trainImages.txt
+TRAIN = --train-images $(LISTS).trainImages.txt
 
 .PHONY: help setup demo flickr8k test lint clean
 help:  ## show this list
@@ -32,15 +32,15 @@ demo: setup  ## draw a small captioned world and run steps 1 to 5 on it
 flickr8k: setup  ## run steps 1 to 5 on Flickr8k in DIR, into OUT (ENCODER=FILE: with this encoder)
 	@test -n "$(DIR)" || { echo "error: expected the folder of Flickr8k, found none; say make flickr8k DIR=/path/to/it"; exit 1; }
 	test -e $(ENCODER) || .venv/bin/python -m pretext.encoder --network resnet50 --weights untrained --out $(ENCODER)
-	.venv/bin/python -m captioning.doctor --photographs $(DATA) --captions $(CAPTIONS) --encoder $(ENCODER) $(SPLITS) \
+	.venv/bin/python -m captioning.doctor --photographs $(DATA) --captions $(CAPTIONS) --encoder $(ENCODER) $(TRAIN) \
 		--dev-images $(LISTS).devImages.txt --features $(OUT)/features.pkl --descriptions $(OUT)/descriptions.txt \
 		--model $(OUT)/models --tokenizer $(OUT)/tokenizer.pkl --out $(OUT)
 	.venv/bin/python 1_data_preprocessor.py --photographs $(DATA) --captions $(CAPTIONS) --encoder $(ENCODER) --out $(OUT)
-	.venv/bin/python 2_train_IC_model.py --features $(OUT)/features.pkl --descriptions $(OUT)/descriptions.txt $(SPLITS) \
+	.venv/bin/python 2_train_IC_model.py --features $(OUT)/features.pkl --descriptions $(OUT)/descriptions.txt $(TRAIN) \
 		--dev-images $(LISTS).devImages.txt --out $(OUT)/models --learning-rate 0.001 --batch-size 64 --patience 2
 	.venv/bin/python 3_BLEU.py --model $(OUT)/models --features $(OUT)/features.pkl --descriptions $(OUT)/descriptions.txt \
-		--references $(CAPTIONS) $(SPLITS) --test-images $(LISTS).devImages.txt --out $(OUT)
-	.venv/bin/python 4_tokenizer.py --descriptions $(OUT)/descriptions.txt $(SPLITS) --out $(OUT)/tokenizer.pkl
+		--references $(CAPTIONS) $(TRAIN) --test-images $(LISTS).devImages.txt --out $(OUT)
+	.venv/bin/python 4_tokenizer.py --descriptions $(OUT)/descriptions.txt $(TRAIN) --out $(OUT)/tokenizer.pkl
 	mkdir -p $(OUT)/examples  # the first photographs of the dev split
 	head -n 24 $(LISTS).devImages.txt | while read name; do ln -sf "$(abspath $(DATA))/$$name" $(OUT)/examples; done
 	.venv/bin/python 5_test.py --photographs $(OUT)/examples --model $(OUT)/models --tokenizer $(OUT)/tokenizer.pkl \
