@@ -14,9 +14,8 @@ Kill it and run it again: it goes on from the last whole batch, kept in features
 from dataclasses import dataclass
 from pathlib import Path
 
-from captioning import descriptions, devices, features, files, photographs, settings, steps
-from captioning.descriptions import Captions, Cleaning
-from captioning.errors import InputError
+from captioning import agreement, descriptions, devices, features, files, photographs, settings, steps
+from captioning.descriptions import Cleaning
 
 
 @dataclass(frozen=True)
@@ -37,29 +36,12 @@ def main(arguments: list[str] | None = None) -> None:
     devices.prepare()
     captions = descriptions.read(config.captions)
     paths = photographs.list_photographs(config.photographs)
-    compare(captions, paths, config)
+    agreement.check_captions(captions, paths, config.captions)
     encoder = files.read_encoder(config.encoder)
     steps.write_descriptions(config.out / "descriptions.txt", captions, config.cleaning)
     steps.write_features(
         config.out / "features.pkl", encoder, paths, config.cleaning, config.batch_size, config.precision
     )
-
-
-def compare(captions: Captions, paths: list[Path], config: Settings) -> None:
-    """Say how many photographs and captioned images lack the other.
-
-    :raises InputError: no photograph has a caption.
-    """
-    ids = photographs.by_id(paths).keys()
-    if not ids & captions.keys():
-        raise InputError(
-            f"expected captions of the photographs in {config.photographs}, found none in {config.captions}: its images are "
-            f"called {next(iter(captions))} and so on, the photographs {paths[0].name}"
-        )
-    if bare := ids - captions.keys():
-        print(f"{len(bare):,} of {len(ids):,} photographs have no caption")
-    if orphans := captions.keys() - ids:
-        print(f"{len(orphans):,} of {len(captions):,} captioned images have no photograph here")
 
 
 if __name__ == "__main__":

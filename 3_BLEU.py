@@ -40,6 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
     train, test = (
         agreement.described(described, splits.read(path), path) for path in (config.train_images, config.test_images)
     )
+    references = read_references(test, config)
     if config.candidates:
         unfinished: set[str] = set()
         captions = agreement.pick(files.read_captions(config.candidates), test, "caption", config.candidates)
@@ -48,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
             config.model, config.features, train, test, config.descriptions, config.beam
         )
     known = {"split": splits.describe(config.test_images), "beam": None if config.candidates else config.beam}
-    steps.score(config.out, captions, unfinished, train, test, read_references(test, config), **known)
+    steps.score(config.out, captions, unfinished, train, test, references, **known)
 
 
 def read_references(test: steps.Descriptions, config: Settings) -> steps.Descriptions | None:

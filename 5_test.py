@@ -5,14 +5,19 @@
 Reads photographs (one file or a folder), a captioner, its tokenizer and the encoder whose features it was trained on. Prints a line
 for each photograph, its name, a tab and its caption. Writes, into --out:
     gallery.html    thumbnails, captions and the probability of each word; one file, readable on a phone and without a network
+With --serve it shows a page instead, on this machine alone, that captions the photographs dropped on it and writes nothing.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
-from captioning import agreement, decoding, devices, features, files, gallery, photographs, settings
+from captioning import agreement, decoding, devices, features, files, gallery, photographs, serve, settings
 from captioning.decoding import Caption
+from captioning.tokenizer import Tokenizer
 
+import keras
 import numpy as np
 
 
@@ -26,33 +31,64 @@ class Settings:
     encoder: Path = Path("encoder.keras")  # what made the features that the captioner was trained on
     beam: int = 1  # captions under way for each photograph; 1 is greedy, 3 to 5 often read better
     out: Path = Path()  # folder for gallery.html
+    serve: bool = False  # show a page to drop photographs on, with at least 3 captions of each, until Ctrl-C
+    port: int = 8000  # of that page's address
+
+
+class Models(NamedTuple):
+    """What describes a photograph; the three belong together."""
+
+    encoder: keras.Model
+    captioner: keras.Model
+    tokenizer: Tokenizer
 
 
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     devices.prepare()
-    one = config.photographs.is_file()
-    paths = [config.photographs] if one else photographs.list_photographs(config.photographs)
-    captions, unreadable = describe(paths, config)
-    for path, caption in captions.items():
-        print(f"{path.name}\t{caption.text}")
-    for name, reason in unreadable.items():
-        print(f"skipped {name}: {reason}")
-    page = config.out / "gallery.html"
-    gallery.write(page, captions, unreadable)
-    print(f"wrote {page}: {len(captions):,} photographs, {page.stat().st_size / 1e6:.1f} MB")
+    if config.serve:
+        serve.run(describer(read(config), max(config.beam, 3)), config.port)
+    else:
+        one = config.photographs.is_file()
+        paths = [config.photographs] if one else photographs.list_photographs(config.photographs)
+        show(*describe(read(config), paths, config.beam), config.out / "gallery.html")
 
 
-def describe(paths: list[Path], config: Settings) -> tuple[dict[Path, Caption], dict[str, str]]:
-    """Return the captions of the photographs, and why others could not be read, by name."""
+def read(config: Settings) -> Models:
     captioner, encoder = files.read_captioner(config.model), files.read_encoder(config.encoder)
     origin = {"encoder": files.fingerprint(encoder)}
     agreement.check_features(captioner, encoder.output_shape[-1], origin, config.encoder)
     tokenizer = agreement.check_vocabulary(captioner, files.read_tokenizer(config.tokenizer), config.tokenizer)
-    extracted, unreadable = features.extract(encoder, paths)
-    found = decoding.caption(captioner.model, np.concatenate(list(extracted.values())), tokenizer, config.beam)
+    return Models(encoder, captioner.model, tokenizer)
+
+
+def describe(models: Models, paths: list[Path], beam: int) -> tuple[dict[Path, Caption], dict[str, str]]:
+    """Return the captions of the photographs, and why others could not be read, by name."""
+    extracted, unreadable = features.extract(models.encoder, paths)
+    stacked = np.concatenate(list(extracted.values()))  # (N, D)
+    found = decoding.caption(models.captioner, stacked, models.tokenizer, beam)
     by_id = photographs.by_id(paths)
     return {by_id[image]: caption for image, caption in zip(extracted, found, strict=True)}, unreadable
+
+
+def show(captions: dict[Path, Caption], unreadable: dict[str, str], page: Path) -> None:
+    for path, caption in captions.items():
+        print(f"{path.name}\t{caption.text}")
+    for name, reason in unreadable.items():
+        print(f"skipped {name}: {reason}")
+    gallery.write(page, captions, unreadable)
+    print(f"wrote {page}: {len(captions):,} photographs, {page.stat().st_size / 1e6:.1f} MB")
+
+
+def describer(models: Models, beam: int) -> Callable[[BinaryIO], list[Caption]]:
+    """Return what gives an open photograph its captions, the best first."""
+    network = features.Network(models.encoder)
+
+    def describe_one(photograph: BinaryIO) -> list[Caption]:
+        pixels = photographs.read(photograph, network.height, network.width)  # (H, W, 3)
+        return decoding.alternatives(models.captioner, network(pixels[None]), models.tokenizer, beam)[0]
+
+    return describe_one
 
 
 if __name__ == "__main__":

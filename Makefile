@@ -5,9 +5,17 @@ BUILD = $(if $(GPU),gpu,cpu)
 STAMP = .venv/installed-$(BUILD)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help setup demo test lint clean
+# make flickr8k: the forms in which the data set is handed round, and the encoder that is shipped, or else an untrained one
+DATA = $(firstword $(wildcard $(DIR)/Flicker8k_Dataset $(DIR)/Flickr8k_Dataset $(DIR)/Images) $(DIR)/Flicker8k_Dataset)
+CAPTIONS = $(firstword $(wildcard $(DIR)/Flickr8k_text/Flickr8k.token.txt $(DIR)/captions.txt) $(DIR)/Flickr8k_text/Flickr8k.token.txt)
+LISTS = $(DIR)/Flickr8k_text/Flickr_8k
+OUT ?= flickr8k-run
+ENCODER ?= $(firstword $(wildcard Pre-trained/simclr_encoder.keras) $(OUT)/encoder.keras)
+TRAIN = --train-images $(LISTS).trainImages.txt
+
+.PHONY: help setup demo flickr8k test lint clean
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: $(STAMP)  ## make .venv with all that is needed (GPU=1: with CUDA)
 
@@ -20,6 +28,24 @@ $(STAMP): pyproject.toml
 
 demo: setup  ## draw a small captioned world and run steps 1 to 5 on it
 	.venv/bin/python -m demo --out demo-run
+
+flickr8k: setup  ## run steps 1 to 5 on Flickr8k in DIR, into OUT (ENCODER=FILE: with this encoder)
+	@test -n "$(DIR)" || { echo "error: expected the folder of Flickr8k, found none; say make flickr8k DIR=/path/to/it"; exit 1; }
+	test -e $(ENCODER) || .venv/bin/python -m pretext.encoder --network resnet50 --weights untrained --out $(ENCODER)
+	.venv/bin/python -m captioning.doctor --photographs $(DATA) --captions $(CAPTIONS) --encoder $(ENCODER) $(TRAIN) \
+		--dev-images $(LISTS).devImages.txt --features $(OUT)/features.pkl --descriptions $(OUT)/descriptions.txt \
+		--model $(OUT)/models --tokenizer $(OUT)/tokenizer.pkl --out $(OUT)
+	.venv/bin/python 1_data_preprocessor.py --photographs $(DATA) --captions $(CAPTIONS) --encoder $(ENCODER) --out $(OUT)
+	.venv/bin/python 2_train_IC_model.py --features $(OUT)/features.pkl --descriptions $(OUT)/descriptions.txt $(TRAIN) \
+		--dev-images $(LISTS).devImages.txt --out $(OUT)/models --learning-rate 0.001 --batch-size 64 --patience 2
+	.venv/bin/python 3_BLEU.py --model $(OUT)/models --features $(OUT)/features.pkl --descriptions $(OUT)/descriptions.txt \
+		--references $(CAPTIONS) $(TRAIN) --test-images $(LISTS).devImages.txt --out $(OUT)
+	.venv/bin/python 4_tokenizer.py --descriptions $(OUT)/descriptions.txt $(TRAIN) --out $(OUT)/tokenizer.pkl
+	mkdir -p $(OUT)/examples  # the first photographs of the dev split
+	head -n 24 $(LISTS).devImages.txt | while read name; do ln -sf "$(abspath $(DATA))/$$name" $(OUT)/examples; done
+	.venv/bin/python 5_test.py --photographs $(OUT)/examples --model $(OUT)/models --tokenizer $(OUT)/tokenizer.pkl \
+		--encoder $(ENCODER) --out $(OUT)
+	@echo "look at $(OUT)/gallery.html and $(OUT)/scores.json"
 
 lint: setup  ## check the code's form
 	.venv/bin/ruff check .

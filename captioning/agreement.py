@@ -1,14 +1,46 @@
 """Agreement: whether files that several steps wrote, or that people dropped in, belong together."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from captioning import photographs
 from captioning.errors import InputError
 from captioning.files import Captioner
 from captioning.tokenizer import Tokenizer
 
 Value = TypeVar("Value")
+
+
+def check_captions(captions: Collection[str], paths: Sequence[Path], source: Path) -> None:
+    """Say how many photographs and captioned images lack the other.
+
+    :param captions: the image ids that have captions in the file `source`.
+    :raises InputError: no photograph has a caption, or two share an image id.
+    """
+    ids = photographs.by_id(paths).keys()
+    captioned = set(captions)
+    if not ids & captioned:
+        raise InputError(
+            f"expected captions of the photographs in {paths[0].parent}, found none in {source}: its images are "
+            f"called {next(iter(captions))} and so on, the photographs {paths[0].name}"
+        )
+    if bare := ids - captioned:
+        print(f"{len(bare):,} of {len(ids):,} photographs have no caption")
+    if orphans := captioned - ids:
+        print(f"{len(orphans):,} of {len(captioned):,} captioned images have no photograph here")
+
+
+def check_apart(train: Collection[str], dev: Collection[str], source: Path) -> None:
+    """Check that no photograph to learn from is in the list `source` of those to judge by.
+
+    :raises InputError: some are in both.
+    """
+    if both := set(train) & set(dev):
+        raise InputError(
+            f"expected other photographs in {source} than those to learn from, found {len(both):,} of {len(dev):,} in both lists "
+            f"({min(both)} and so on), which would flatter val_loss; take them out of one"
+        )
 
 
 def described(descriptions: Mapping[str, list[str]], images: Collection[str], source: Path) -> dict[str, list[str]]:

@@ -56,6 +56,17 @@ class Network:
         return self.graph(tf.constant(pixels))[0].numpy().astype("float32", copy=False)
 
 
+def needs(encoder: keras.Model, count: int, batch_size: int) -> tuple[float, float]:
+    """Foresee the bytes of disk and of memory that `extract_resumably` takes for `count` photographs.
+
+    On disk the features lie twice for a moment, as features.partial and features.pkl. The memory is scaled, by pixels in a batch, from
+    the 3 GB measured with ResNet-50 at 224 pixels and 32 photographs; TensorFlow alone takes 1 GB.
+    """
+    _, height, width, _ = encoder.input_shape
+    pixels = batch_size * height * width / (32 * 224 * 224)
+    return 2 * 4 * count * encoder.output_shape[-1], max(1e9, 3e9 * pixels)
+
+
 def extract(
     encoder: keras.Model, paths: Sequence[Path], batch_size: int = 32, precision: Precision = "float32"
 ) -> Extraction:

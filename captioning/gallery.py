@@ -1,8 +1,9 @@
 """The gallery: photographs with their captions on one page that needs no other file and no network."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import BinaryIO
 
 from captioning import files, page
 from captioning.decoding import Caption
@@ -11,7 +12,7 @@ STYLE = (
     page.STYLE
     + """
 ruby { ruby-position: under; margin-right: .15em; padding: 0 .2em; border-radius: .3em; background: rgb(var(--sure) / calc(var(--sureness) * .5)) }
-rt { font-size: .65rem; color: var(--quiet) }
+rt { font-size: .65rem }
 """
 )
 
@@ -25,17 +26,29 @@ def write(path: Path, captions: Mapping[Path, Caption], unreadable: Mapping[str,
     :param unreadable: why other files could not be read, by name.
     """
     count = f"{len(captions):,} photograph{'s' * (len(captions) != 1)}"
-    figures = "\n".join(_figure(photograph, caption) for photograph, caption in captions.items())
+    figures = "\n".join(figure(photograph, photograph.name, [caption]) for photograph, caption in captions.items())
     body = f"<main>\n{figures}\n</main>\n{_unreadable(unreadable)}"
     files.write_text(path, page.render(f"Captions of {count}", INTRODUCTION, body, STYLE))
 
 
-def _figure(photograph: Path, caption: Caption) -> str:
-    spoken = escape(caption.text) or "no words"
+def figure(photograph: Path | BinaryIO, name: str, captions: Sequence[Caption]) -> str:
+    """Return the HTML of one photograph with its best caption, and with the others to unfold.
+
+    :raises Unreadable: as `photographs.open_rgb`.
+    """
+    best, *others = captions
+    spoken = escape(best.text) or "no words"
     return (
         f"<figure>\n{page.thumbnail(photograph, spoken)}\n"
-        f"<figcaption>{_words(caption) or spoken}<small>{escape(photograph.name)}</small></figcaption>\n</figure>"
+        f"<figcaption>{_words(best) or spoken}{_others(others)}<small>{escape(name)}</small></figcaption>\n</figure>"
     )
+
+
+def _others(captions: Sequence[Caption]) -> str:
+    if not captions:
+        return ""
+    items = "\n".join(f"<li>{_words(caption) or 'no words'}</li>" for caption in captions)
+    return f"\n<details><summary>Other captions</summary>\n<ol>\n{items}\n</ol></details>\n"
 
 
 def _words(caption: Caption) -> str:

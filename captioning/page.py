@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 from pathlib import Path
+from typing import BinaryIO
 
 from captioning import photographs
 
@@ -19,14 +20,16 @@ STYLE = """
 * { box-sizing: border-box; margin: 0 }
 body { background: var(--paper); color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; padding: clamp(1rem, 4vw, 3rem) }
 header, section { max-width: 42rem; margin-bottom: 1.5rem }
-h1 { font-size: 1.6rem; font-weight: 650 }
+h1 { font-size: 1.6rem; font-weight: 650; line-height: 1.25; margin-bottom: .5rem }
 h2 { font-size: 1.1rem; margin-top: 2rem }
-header p, small, li { color: var(--quiet) }
+header p, small, section li { color: var(--quiet) }
 main { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); gap: 1.25rem }
 figure { background: var(--card); border: 1px solid var(--line); border-radius: .75rem; overflow: hidden }
 img { display: block; width: 100%; height: auto; aspect-ratio: 4 / 3; object-fit: contain; background: var(--line) }
-figcaption { padding: .75rem 1rem 1rem }
-small { display: block; overflow-wrap: anywhere; margin-top: .5rem }
+figcaption { padding: .75rem 1rem 1rem; line-height: 1.8 }
+summary { cursor: pointer; margin-top: .5rem }
+ol { padding-left: 1.5rem }
+small { display: block; line-height: 1.4; overflow-wrap: anywhere; margin-top: .5rem }
 """
 
 PAGE = """<!DOCTYPE html>
@@ -61,7 +64,7 @@ def render(title: str, introduction: str, body: str, style: str, script: str = "
     return PAGE.format(title=title, introduction=introduction, body=body, style=style, allowed=allowed)
 
 
-def thumbnail(photograph: Path, spoken: str) -> str:
+def thumbnail(photograph: Path | BinaryIO, spoken: str) -> str:
     """Return a photograph as a small JPEG within the HTML of its image.
 
     :param spoken: the HTML of what a screen reader says in its place.

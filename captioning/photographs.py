@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 from captioning.errors import InputError
 
@@ -57,8 +58,8 @@ def by_id(paths: Iterable[Path]) -> dict[str, Path]:
     return ids
 
 
-def open_rgb(path: Path) -> Image.Image:
-    """Return the photograph in RGB, turned upright as its EXIF orientation says.
+def open_rgb(source: Path | BinaryIO) -> Image.Image:
+    """Return the photograph of a file, named or open, in RGB, turned upright as its EXIF orientation says.
 
     Transparency is dropped, as by Pillow's own `convert("RGB")` and torchvision's loader, so that features agree with theirs;
     16 bits a channel become 8.
@@ -66,7 +67,7 @@ def open_rgb(path: Path) -> Image.Image:
     :raises Unreadable: it cannot be decoded, is truncated, or is so large that it may be a decompression bomb.
     """
     try:
-        with Image.open(path, formats=FORMATS) as photograph:
+        with Image.open(source, formats=FORMATS) as photograph:
             width, height = photograph.size  # from the file's header: no pixel is decoded yet
             if width * height > LARGEST:
                 raise Unreadable(f"{width} x {height} pixels are more than {LARGEST:,}: perhaps a decompression bomb")
@@ -75,15 +76,16 @@ def open_rgb(path: Path) -> Image.Image:
     except Unreadable:
         raise
     except Exception as error:  # decoders raise all kinds for damaged or hostile bytes
-        raise Unreadable(str(error).replace(repr(str(path)), "").strip(" :") or type(error).__name__) from error
+        named = repr(str(source) if isinstance(source, Path) else source)  # as Pillow calls it
+        raise Unreadable(str(error).replace(named, "").strip(" :") or type(error).__name__) from error
 
 
-def read(path: Path, height: int, width: int) -> np.ndarray:
+def read(source: Path | BinaryIO, height: int, width: int) -> np.ndarray:
     """Return the whole frame, resized with antialiased bilinear interpolation: uint8 (height, width, 3), RGB.
 
     :raises Unreadable: as `open_rgb`.
     """
-    return np.asarray(open_rgb(path).resize((width, height), Image.Resampling.BILINEAR))
+    return np.asarray(open_rgb(source).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def _eight_bits(photograph: Image.Image) -> Image.Image:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from captioning import agreement, batches, captioner, decoding, features, files, report, splits, training
+from captioning import agreement, batches, captioner, decoding, features, files, machine, report, splits, training
 from captioning.descriptions import Captions, Cleaning, clean
 from captioning.tokenizer import Tokenizer, wrap
 
@@ -49,6 +49,7 @@ def write_features(
 
     :raises InputError: as `features.extract`.
     """
+    machine.warn(path.parent, *features.needs(encoder, len(paths), batch_size))
     partial, fingerprint = path.with_name("features.partial"), files.fingerprint(encoder)
     extracted, skipped = features.extract_resumably(encoder, paths, partial, fingerprint, batch_size, precision)
     (_, height, width, _), (_, dimension) = encoder.input_shape, encoder.output_shape
@@ -79,6 +80,7 @@ def read_lessons(features: Path, descriptions: Path, train_images: Path, dev_ima
     """
     described, extracted = files.read_descriptions(descriptions), files.read_features(features)
     train, dev = (agreement.described(described, splits.read(path), path) for path in (train_images, dev_images))
+    agreement.check_apart(train, dev, dev_images)
     tokenizer = Tokenizer.fit(wrap(text) for texts in train.values() for text in texts)
     for part in (train, dev):
         agreement.pick(extracted, part, "feature", features)
@@ -110,6 +112,7 @@ def train(
     """
     keras.utils.set_random_seed(seed)
     model = captioner.build(lessons.train.features.shape[1], lessons.tokenizer.vocabulary_size)
+    machine.warn(folder, *captioner.needs(model, epochs))
     trainer = captioner.build_trainer(model)
     # Without XLA: each batch has another shape, and it would compile for each.
     trainer.compile(keras.optimizers.Adam(learning_rate), "sparse_categorical_crossentropy", jit_compile=False)

@@ -1,7 +1,5 @@
 """The drawn world: its layout, its bytes, captions that are true, combinations kept out of train; and the demo's commands."""
 
-import dataclasses
-import importlib
 import re
 from pathlib import Path
 from random import Random
@@ -13,6 +11,7 @@ from demo.captions import caption
 from demo.drawing import COLOURS
 from demo.pictures import layout, picture
 from demo.world import ACTIONS, LIGHTS, PLACES, RELATIONS, SUBJECTS, THINGS, Scene
+from tests import test_readme
 
 import pytest
 from PIL import Image
@@ -131,10 +130,8 @@ def test_too_few_pictures_is_an_error(tmp_path):
 
 
 def test_the_demos_commands_name_settings_that_exist(script):
-    for _, *words in demo.commands(Path("demo-run")):
-        module = importlib.import_module(words[1]) if words[0] == "-m" else script(words[0].removesuffix(".py"))
-        known = {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(module.Settings)}
-        assert {word for word in words if word.startswith("--")} <= known, words
+    for words in demo.commands(Path("demo-run")):
+        test_readme.check(" ".join(words), script)
 
 
 def test_the_demo_stops_at_a_command_that_fails(capfd):

@@ -15,6 +15,22 @@ def test_environment_file_lists_what_the_project_needs():
     assert sorted(listed) == sorted(["tensorflow>=2.21", *PROJECT["dependencies"]])
 
 
+def test_environment_file_is_what_conda_takes():
+    """environment.yml is the small part of YAML that is parsed here, and its Python is one that the project takes."""
+    lines = [line for line in (ROOT / "environment.yml").read_text().splitlines() if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"\w+:( \S.*)?|(  ){1,3}- \S.*", line) for line in lines)
+    assert [line.split(":")[0] for line in lines if line[0] != " "] == ["name", "channels", "dependencies"]
+    assert (
+        lines.index("      - numpy>=2.0")
+        > lines.index("  - pip:")
+        > lines.index("  - pip")
+        > lines.index("dependencies:")
+    )
+    version = re.search(r"^  - python=3\.(\d+)$", "\n".join(lines), re.MULTILINE)[1]
+    low, high = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", PROJECT["requires-python"]).groups()
+    assert int(low) <= int(version) < int(high)
+
+
 def test_one_build_of_tensorflow_on_every_machine():
     """Neither extra can bring in two builds of TensorFlow: each pair of markers excludes the other."""
     for extra in ("cpu", "gpu"):

@@ -1,10 +1,11 @@
-"""Steps 3, 4 and 5 through their `main()`, on a toy captioner with random weights and six drawn photographs."""
+"""Steps 3, 4 and 5 and the doctor through their `main()`, on a toy captioner with random weights and six drawn photographs."""
 
 import json
 import os
 import warnings
+from types import SimpleNamespace
 
-from captioning import captioner, descriptions, features, files, photographs
+from captioning import captioner, descriptions, doctor, features, files, machine, photographs
 from captioning.errors import InputError
 from captioning.tokenizer import Tokenizer, wrap
 from tests import original_captioning as original
@@ -206,3 +207,110 @@ def assert_as_keras(tokenizer, cleaned, images):
     theirs.fit_on_texts(texts)
     assert tokenizer.word_index == theirs.word_index
     assert tokenizer.maximum_length == max(len(text.split()) for text in texts)
+
+
+def test_step_5_serves_the_captions_that_it_shows_in_the_gallery(folder, script, capsys, monkeypatch):
+    script("4_tokenizer").main([])
+    script("5_test").main(["--beam", "3"])
+    shown = dict(line.split("\t") for line in capsys.readouterr().out.splitlines() if "\t" in line)
+    (folder / "gallery.html").unlink()
+
+    def answer(describe, port):
+        assert port == 4321
+        for name, text in shown.items():
+            with (folder / "Examples" / name).open("rb") as photograph:
+                captions = describe(photograph)
+            assert captions[0].text == text and len(captions) == 3
+
+    step = script("5_test")
+    monkeypatch.setattr(step.serve, "run", answer)
+    step.main(["--serve", "--port", "4321"])
+    assert len(shown) == 6 and not (folder / "gallery.html").exists()
+
+
+def write_token_file(folder):
+    lines = [
+        f"{image}.jpg#{number}\t{text}\n" for image, texts in DESCRIPTIONS.items() for number, text in enumerate(texts)
+    ]
+    files.write_text(folder / "Flickr8k_text" / "Flickr8k.token.txt", "".join(lines))  # fmt: skip
+
+
+def states(printed):
+    """The doctor's verdict on each of its checks."""
+    return {line[7:].split(":")[0]: line.split()[0] for line in printed.splitlines() if line[:7].strip() in ("ok", "fix", "later")}  # fmt: skip
+
+
+def test_the_doctor_finds_nothing_in_what_the_steps_wrote(folder, script, capsys):
+    write_token_file(folder)
+    doctor.main(["--photographs", "Examples"])
+    assert states(capsys.readouterr().out).pop("captioner and tokenizer") == "later"
+    script("4_tokenizer").main([])
+    doctor.main(["--photographs", "Examples"])
+    found = states(capsys.readouterr().out)
+    assert set(found.values()) == {"ok"} and len(found) == 11
+
+
+def test_the_doctor_names_what_is_missing_before_the_first_step(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="3 to fix"):
+        doctor.main([])
+    printed = capsys.readouterr().out
+    assert "fix    photographs: expected a file, found nothing at Flickr8k_text/Flickr8k.token.txt" in printed
+    assert "fix    splits: expected an image list" in printed and "fix    encoder: expected an encoder" in printed
+    assert "later  room of step 1: needs what is to be fixed above" in printed
+    assert "later  captioner and features: 2_train_IC_model.py writes the model" in printed
+
+
+def test_the_doctor_finds_what_does_not_belong_together(folder, script, capsys):
+    write_token_file(folder)
+    script("4_tokenizer").main([])
+    kept = files.read_captioner(folder).tokenizer.word_index
+    files.write_tokenizer(folder / "tokenizer.pkl", Tokenizer({**kept, "dog": kept["runs"], "runs": kept["dog"]}, 6))
+    files.write_origin(folder / "features.pkl", {"encoder": "0" * 64})
+    stored = files.read_features(folder / "features.pkl")
+    files.write_features(folder / "features.pkl", {image: stored[image] for image in stored if image != "photo0"})
+    files.write_text(folder / "both.txt", "photo5.jpg\nphoto1.jpg\n")
+    with pytest.raises(InputError, match="to fix"):
+        doctor.main(["--photographs", "Examples", "--dev-images", "both.txt"])
+    printed = capsys.readouterr().out
+    wrong = {name for name, state in states(printed).items() if state == "fix"}
+    assert wrong == {"splits", "features", "captioner and features", "captioner and tokenizer"}
+    assert "found 1 of 2 in both lists (photo1 and so on)" in printed
+
+
+def test_step_2_refuses_to_judge_by_what_it_learns_from(folder, script):
+    lists = "Flickr8k_text/Flickr_8k.trainImages.txt"
+    with pytest.raises(InputError, match="found 4 of 4 in both lists"):
+        script("2_train_IC_model").main(["--dev-images", lists])
+
+
+def test_step_1_warns_of_what_the_machine_lacks(folder, script, capsys, monkeypatch):
+    write_token_file(folder)
+    monkeypatch.setattr(machine, "free_memory", lambda: 10**8)
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    script("1_data_preprocessor").main(["--photographs", "Examples", "--out", "new/folder"])
+    printed = capsys.readouterr().out
+    assert "warning: expected 0.00 GB on the disk of new/folder, found 0.00 GB" in printed
+    assert "warning: expected 1.00 GB of memory, found 0.10 GB" in printed
+
+
+OTHERS = {  # versions that fit
+    "keras": "3.15.1", "numpy": "2.4.6", "pillow": "12.3.0", "h5py": "3.14.0", "nltk": "3.10.4", "tqdm": "4.67", "matplotlib": "3.10.1"
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("installed", "message"),
+    [
+        ({"tensorflow": "2.21.0", "tensorflow-cpu": "2.21.0"}, "found tensorflow and tensorflow-cpu"),
+        (OTHERS, "one build of TensorFlow, found none"),
+        ({"tensorflow": "2.16.1", **OTHERS}, r"tensorflow>=2\.21, found 2\.16\.1"),
+        ({"tensorflow_cpu": "2.21.0", **OTHERS, "keras": "3.9.0"}, r"keras>=3\.15\.1, found 3\.9\.0"),
+        ({"tensorflow": "2.21.0", **OTHERS, "h5py": "3.15.0"}, r"h5py>=3\.11,<3\.15, found 3\.15\.0"),
+    ],
+)
+def test_versions_with_known_trouble_are_named(installed, message, monkeypatch):
+    found = [SimpleNamespace(name=name, version=version) for name, version in installed.items()]
+    monkeypatch.setattr(machine, "distributions", lambda: found)
+    with pytest.raises(InputError, match=message):
+        machine.check_versions()

@@ -1,0 +1,167 @@
+"""The inspection: what steps 1 to 5 check before they work, all at once and without the work."""
+
+import shutil
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from captioning import agreement, captioner, descriptions, devices, features, files, machine, photographs, splits
+from captioning.errors import InputError
+from captioning.tokenizer import Tokenizer, wrap
+
+import keras
+
+
+class Inspection:
+    """The files that the settings of `captioning.doctor` name, each read once, and one method for each check.
+
+    A check returns what it found, or raises `InputError`.
+    """
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    @cached_property
+    def _paths(self) -> list[Path]:
+        return photographs.list_photographs(self.config.photographs)
+
+    @cached_property
+    def _encoder(self) -> keras.Model:
+        return files.read_encoder(self.config.encoder)
+
+    @cached_property
+    def _splits(self) -> tuple[list[str], list[str]]:
+        return splits.read(self.config.train_images), splits.read(self.config.dev_images)
+
+    @cached_property
+    def _described(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+        found = files.read_descriptions(self.config.descriptions)
+        train, dev = self._splits
+        return (
+            agreement.described(found, train, self.config.train_images),
+            agreement.described(found, dev, self.config.dev_images),
+        )
+
+    @cached_property
+    def _features(self) -> dict[str, Any]:
+        return files.read_features(self.config.features)
+
+    @cached_property
+    def _dimension(self) -> int:
+        return next(iter(self._features.values())).shape[1]
+
+    @cached_property
+    def _fitted(self) -> Tokenizer:
+        return Tokenizer.fit(wrap(text) for texts in self._described[0].values() for text in texts)
+
+    @cached_property
+    def _captioner(self) -> files.Captioner:
+        return files.read_captioner(self.config.model)
+
+    def processor(self) -> str:
+        if devices.has_gpu():
+            return "TensorFlow computes on a GPU"
+        if shutil.which("nvidia-smi"):
+            return (
+                "this machine has an NVIDIA GPU that TensorFlow does not see; `GPU=1 make setup`, or `pip install -e '.[gpu]'` in "
+                "a fresh environment, lets it"
+            )
+        return "no GPU; all steps run without one"
+
+    def photographs(self) -> str:
+        agreement.check_captions(descriptions.read(self.config.captions), self._paths, self.config.captions)
+        return f"{len(self._paths):,} in {self.config.photographs}, with captions in {self.config.captions}"
+
+    def splits(self) -> str:
+        train, dev = self._splits
+        agreement.check_apart(train, dev, self.config.dev_images)
+        return f"{len(train):,} to learn from, {len(dev):,} to judge by"
+
+    def encoder(self) -> str:
+        (_, height, width, _), (_, dimension) = self._encoder.input_shape, self._encoder.output_shape
+        return f"{height} x {width} pixels -> {dimension:,} numbers"
+
+    def room_of_step_1(self) -> str:
+        return self._room(*features.needs(self._encoder, len(self._paths), self.config.batch_size))
+
+    def features(self) -> str:
+        for part in self._described:
+            agreement.pick(self._features, part, "feature", self.config.features)
+        return (
+            f"{len(self._features):,} of {self._dimension:,} numbers, one for each described photograph of the splits"
+        )
+
+    def room_of_step_2(self) -> str:
+        model = captioner.build(self._dimension, self._fitted.vocabulary_size)
+        return self._room(*captioner.needs(model, self.config.epochs))
+
+    def captioner_and_features(self) -> str:
+        origin = files.read_origin(self.config.features)
+        agreement.check_features(self._captioner, self._dimension, origin, self.config.features)
+        agreement.check_vocabulary(self._captioner, self._fitted, self.config.descriptions)
+        return "the captioner was trained on such features and these descriptions"
+
+    def captioner_and_encoder(self) -> str:
+        origin = {"encoder": files.fingerprint(self._encoder)}
+        agreement.check_features(self._captioner, self._encoder.output_shape[-1], origin, self.config.encoder)
+        return "the captioner was trained on features of this encoder"
+
+    def captioner_and_tokenizer(self) -> str:
+        agreement.check_vocabulary(self._captioner, files.read_tokenizer(self.config.tokenizer), self.config.tokenizer)
+        return "the tokenizer is the captioner's"
+
+    def _room(self, room: float, memory: float) -> str:
+        if lacking := machine.shortages(self.config.out, room, memory):
+            raise InputError("; ".join(lacking))
+        return f"{room / 1e6:,.0f} MB of disk and about {memory / 1e9:.1f} GB of memory are there"
+
+
+NEEDS = {  # the checks in the order of the steps, and the settings whose files an earlier step writes
+    Inspection.processor: (),
+    Inspection.photographs: (),
+    Inspection.splits: (),
+    Inspection.encoder: (),
+    Inspection.room_of_step_1: (),
+    Inspection.features: ("features", "descriptions"),
+    Inspection.room_of_step_2: ("features", "descriptions"),
+    Inspection.captioner_and_features: ("model", "features", "descriptions"),
+    Inspection.captioner_and_encoder: ("model",),
+    Inspection.captioner_and_tokenizer: ("model", "tokenizer"),
+}
+WRITERS = {
+    "features": "1_data_preprocessor.py",
+    "descriptions": "1_data_preprocessor.py",
+    "model": "2_train_IC_model.py",
+    "tokenizer": "4_tokenizer.py",
+}
+
+
+def report(config: Any) -> int:
+    """Print a line for each check, and return how many different things are to be fixed.
+
+    :param config: the settings of `captioning.doctor`.
+    """
+    inspection, faults = Inspection(config), []
+    for check, needs in NEEDS.items():
+        absent = [name for name in needs if _is_absent(getattr(config, name))]
+        state, line = (
+            ("later", f"{WRITERS[absent[0]]} writes the {absent[0]}") if absent else _attempt(check, inspection)
+        )
+        if line in faults:
+            state, line = "later", "needs what is to be fixed above"
+        elif state == "fix":
+            faults.append(line)
+        print(f"{state:6} {check.__name__.replace('_', ' ')}: {line}", flush=True)
+    return len(faults)
+
+
+def _attempt(check: Callable[[Inspection], str], inspection: Inspection) -> tuple[str, str]:
+    try:
+        return "ok", check(inspection)
+    except InputError as error:
+        return "fix", str(error)
+
+
+def _is_absent(path: Path) -> bool:
+    return not any(path.glob("model-ep*")) if path.is_dir() else not path.exists()
