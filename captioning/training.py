@@ -185,7 +185,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], list[np.ndarray]]:
     :raises InputError: the file is damaged.
     """
     try:
-        with h5py.File(path) as file:
+        with files.opened_hdf5(path) as file:
             return json.loads(file["state"][()]), [dataset[()] for dataset in file["variables"].values()]
     except (OSError, KeyError, ValueError) as error:
         raise InputError(

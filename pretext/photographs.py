@@ -13,7 +13,6 @@ from captioning import files, photographs
 from captioning.errors import InputError
 from captioning.photographs import Unreadable
 
-import h5py
 import numpy as np
 import tensorflow as tf
 from PIL import Image
@@ -133,7 +132,7 @@ def _read(path: Path, size: tuple[int, int]) -> bytes | Unreadable:
 
 def _load_hdf5(path: Path, size: tuple[int, int], folder: Path) -> np.ndarray:
     try:
-        with h5py.File(path) as file:
+        with files.opened_hdf5(path) as file:
             images = file["train_img"]
             if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
                 raise InputError(

@@ -250,7 +250,7 @@ def _tensorflow(prefix: str) -> dict[str, Tensor]:
     reader = tf.train.load_checkpoint(prefix)
     shapes = reader.get_variable_to_shape_map()
     keys = {name: name for name in sorted(shapes) if name != OBJECT_GRAPH}
-    if OBJECT_GRAPH in shapes:
+    if shapes.get(OBJECT_GRAPH) == []:
         graph = TrackableObjectGraph.FromString(reader.get_tensor(OBJECT_GRAPH))
         keys = {attribute.full_name: attribute.checkpoint_key for node in graph.nodes for attribute in node.attributes}
     return {
