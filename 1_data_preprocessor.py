@@ -29,7 +29,7 @@ class Settings:
     captions: Path = Path("Flickr8k_text/Flickr8k.token.txt")  # their captions
     encoder: Path = Path("encoder.keras")  # what turns a photograph into a feature
     out: Path = Path()  # folder for what is written
-    batch_size: int = 32  # photographs per forward pass
+    batch_size: settings.Count = 32  # photographs per forward pass
     precision: features.Precision = "float32"  # bfloat16 is quicker on processors with instructions for it
     cleaning: Cleaning = "seed"  # seed drops one-letter words such as "a", as the original; natural keeps them
 

@@ -32,7 +32,7 @@ class Settings:
     train_images: Path = Path("Flickr8k_text/Flickr_8k.trainImages.txt")  # photographs that the captioner has seen
     test_images: Path = Path("Flickr8k_text/Flickr_8k.devImages.txt")  # photographs to describe
     candidates: Path | None = None  # score these captions (a captions.json) instead of a captioner's
-    beam: int = (
+    beam: settings.Count = (
         1  # captions under way for each photograph; 1 is greedy, 3 to 5 score higher and take as many times longer
     )
     out: Path = Path()  # folder for what is written

@@ -5,7 +5,7 @@ BUILD = $(if $(GPU),gpu,cpu)
 STAMP = .venv/installed-$(BUILD)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test lint audit clean
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
@@ -27,6 +27,11 @@ lint: setup  ## check the code's form
 
 test: setup lint  ## run every test (FLICKR8K=DIR: those on real data too)
 	.venv/bin/python -m pytest
+
+audit: setup  ## look up what is installed among the known vulnerabilities (needs the network)
+	$(PYTHON) -m venv .venv/audit  # apart, so that it audits nothing of its own
+	.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	.venv/audit/bin/pip-audit --skip-editable --path .venv/lib/python*/site-packages
 
 clean:  ## remove the environment and what the demo wrote
 	rm -rf .venv demo-run *.egg-info

@@ -91,10 +91,8 @@ def extract_resumably(
 def batches(network: Network, paths: Sequence[Path], batch_size: int, start: int = 0) -> Iterator[Batch]:
     """Yield the batches of files from number `start` on, with a progress bar, while threads decode the next ones.
 
-    :raises InputError: a feature is not finite, or the batch size is below 1.
+    :raises InputError: a feature is not finite.
     """
-    if batch_size < 1:
-        raise InputError(f"expected a batch size of at least 1, found {batch_size}")
     pixels = _decode(paths[start:], network.height, network.width, ahead=2 * batch_size)
     with tqdm(total=len(paths), initial=start, unit="photograph") as bar:
         while decoded := list(islice(pixels, batch_size)):

@@ -26,7 +26,7 @@ class Settings:
 
     run: Path = Path("simclr_run")  # folder of a run of simclr.main
     out: Path = Path("encoder.keras")  # the encoder's file
-    size: int = 96  # height and width of the photographs that the encoder takes, in pixels
+    size: settings.Count = 96  # height and width of the photographs that the encoder takes, in pixels
     compact: bool = False  # round weights to float16's precision and compress the file: half as large
 
 

@@ -175,7 +175,7 @@ def test_errors_say_what_to_do(step, arguments, photographs_folder, tmp_path, en
         InputError, match=r"python -m pretext\.encoder --network resnet50 --weights untrained --out .*nowhere"
     ):
         step.main([*arguments, "--encoder", str(tmp_path / "nowhere.keras")])
-    with pytest.raises(InputError, match="batch size of at least 1"):
+    with pytest.raises(InputError, match="--batch-size between 1 and"):
         step.main([*arguments, "--batch-size", "0"])
     (tmp_path / "other.txt").write_text("elsewhere.jpg#0\tA dog\n")
     with pytest.raises(InputError, match=r"elsewhere and so on, the photographs photo0\.jpg"):
