@@ -54,7 +54,7 @@ def compare(captions: Captions, paths: list[Path], config: Settings) -> None:
     if not ids & captions.keys():
         raise InputError(
             f"expected captions of the photographs in {config.photographs}, found none in {config.captions}: its images are "
-            f"called {next(iter(captions))} and so on, the photographs {paths[0].name}"
+            f"called {next(iter(captions))} and so on, the photographs {paths[0].name}; give those of one data set"
         )
     if bare := ids - captions.keys():
         print(f"{len(bare):,} of {len(ids):,} photographs have no caption")

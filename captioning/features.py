@@ -131,7 +131,7 @@ def _join(ids: dict[str, Path], batches: Iterable[Batch]) -> Extraction:
     skipped = {path.name: str(reason) for path, reason in zip(ids.values(), reasons, strict=True) if reason}
     if not len(features):
         name, reason = next(iter(skipped.items()))
-        raise InputError(f"none of the {len(ids)} photographs can be decoded; {name}: {reason}")
+        raise InputError(f"none of the {len(ids)} photographs can be decoded; {name}: {reason}; check the files")
     readable = [image for image, path in ids.items() if path.name not in skipped]
     return Extraction(dict(zip(readable, features[:, None], strict=True)), skipped)
 

@@ -114,7 +114,7 @@ def read_bytes(path: Path) -> bytes:
     except FileNotFoundError as error:
         raise InputError(f"expected a file, found nothing at {path}; check the path") from error
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; a readable file was expected") from error
+        raise InputError(f"cannot read {path}: {error.strerror}; check the path and its permissions") from error
 
 
 def read_text(path: Path) -> str:
@@ -142,14 +142,14 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"expected JSON in {path}, found something else ({error})") from error
+        raise InputError(f"expected JSON in {path}, found something else ({error}); get or make it again") from error
 
 
 def _read_pickle(path: Path) -> Any:
     try:
         return pickles.load(read_bytes(path))
     except pickle.UnpicklingError as error:
-        raise InputError(f"refused {path}: {error}") from error
+        raise InputError(f"refused {path}: {error}; check the path, or make the file again") from error
 
 
 # Features ------------------------------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ def read_image_list(path: Path) -> list[str]:
     """
     ids = [line.split(".")[0].strip() for line in read_text(path).split("\n") if line.strip()]
     if not ids:
-        raise InputError(f"expected one photograph's name a line in {path}, found an empty file")
+        raise InputError(f"expected one photograph's name a line in {path}, found an empty file; check the path")
     return list(dict.fromkeys(ids))
 
 
@@ -254,7 +254,7 @@ def read_captions(path: Path) -> dict[str, str]:
         return {str(entry["image_id"]).split(".")[0]: str(entry["caption"]) for entry in read_json(path)}
     except (TypeError, KeyError) as error:
         raise InputError(
-            f'expected [{{"image_id": ..., "caption": ...}}, ...] in {path}, found something else'
+            f'expected [{{"image_id": ..., "caption": ...}}, ...] in {path}, found something else; check the path'
         ) from error
 
 
@@ -412,7 +412,9 @@ def _read_memory(path: Path) -> dict[str, Any]:
         except Exception as error:  # a damaged member, or no JSON
             raise InputError(f"expected JSON in the member {MEMORY} of {path}: {error}; get the file again") from error
     if not isinstance(memory, dict):
-        raise InputError(f"expected a tokenizer and an origin in the member {MEMORY} of {path}, found something else")
+        raise InputError(
+            f"expected a tokenizer and an origin in the member {MEMORY} of {path}, found something else; train it again"
+        )
     return memory
 
 
@@ -433,22 +435,28 @@ def _best_captioner(folder: Path) -> Path:
 def _check_archive(path: Path) -> int:
     """Return how many numbers a .keras file holds; refuse members that no model needs and absurd sizes."""
     if not Path(path).is_file():
-        raise InputError(f"expected a .keras file at {path}, found {'a folder' if Path(path).is_dir() else 'nothing'}")
+        raise InputError(
+            f"expected a .keras file at {path}, found {'a folder' if Path(path).is_dir() else 'nothing'}; check the path"
+        )
     try:
         with zipfile.ZipFile(path) as archive:
             sizes = {member.filename: member.file_size for member in archive.infolist()}
             if odd := sizes.keys() - MEMBERS:
-                raise InputError(f"refused {path}: its member {min(odd)!r} is none that a model needs")
+                raise InputError(
+                    f"refused {path}: its member {min(odd)!r} is none that a model needs; get it from elsewhere"
+                )
             _check_claim(sum(sizes.values()), Path(path).stat().st_size, path)
             if max(size for name, size in sizes.items() if name != WEIGHTS) > LARGEST_CONFIG:
-                raise InputError(f"refused {path}: its configuration has more than {LARGEST_CONFIG:,} bytes")
+                raise InputError(
+                    f"refused {path}: its configuration has more than {LARGEST_CONFIG:,} bytes; get it from elsewhere"
+                )
             with h5py.File(io.BytesIO(archive.read(WEIGHTS))) as weights:
                 return sum(math.prod(dataset.shape) for dataset in _check_hdf5(weights, sizes[WEIGHTS], path))
     except InputError:
         raise
     except Exception as error:  # zipfile and h5py raise many kinds for a damaged or hostile file
         raise InputError(
-            f"expected a .keras file (a zip archive with {WEIGHTS}) at {path}, found something else"
+            f"expected a .keras file (a zip archive with {WEIGHTS}) at {path}, found something else; check the path"
         ) from error
 
 
@@ -483,12 +491,12 @@ def _count_weights(path: Path) -> int:
 def _check_hdf5(file: h5py.File, size: int, path: Path) -> list[h5py.Dataset]:
     """Return all datasets of an HDF5 file of `size` bytes whose data lie in it and claim no absurd size; refuse another."""
     if link := file.visititems_links(lambda name, link: None if isinstance(link, h5py.HardLink) else name):
-        raise InputError(f"refused {path}: {link} is a link to somewhere else")
+        raise InputError(f"refused {path}: {link} is a link to somewhere else; get it from elsewhere")
     items: list[h5py.Group | h5py.Dataset] = []
     file.visititems(lambda name, item: items.append(item))
     datasets = [item for item in items if isinstance(item, h5py.Dataset)]
     if elsewhere := [dataset.name for dataset in datasets if dataset.external or dataset.is_virtual]:
-        raise InputError(f"refused {path}: the data of {elsewhere[0]} lie in another file")
+        raise InputError(f"refused {path}: the data of {elsewhere[0]} lie in another file; get it from elsewhere")
     _check_claim(claimed_bytes(datasets), size, path)
     return datasets
 
@@ -512,7 +520,7 @@ def read_old_model(path: Path) -> tuple[dict[str, Any], dict[str, list[np.ndarra
     :raises InputError: the file is missing, no such model, points to other files, or claims more data than it has.
     """
     if not Path(path).is_file():
-        raise InputError(f"expected a Keras .h5 file at {path}, found nothing")
+        raise InputError(f"expected a Keras .h5 file at {path}, found nothing; check the path")
     try:
         with opened_hdf5(path) as file:
             group = file["model_weights"]
@@ -526,7 +534,7 @@ def read_old_model(path: Path) -> tuple[dict[str, Any], dict[str, list[np.ndarra
         raise
     except Exception as error:  # h5py raises many kinds for a damaged or hostile file
         raise InputError(
-            f"expected a Keras 2 model with its configuration in {path}, found something else ({error})"
+            f"expected a Keras 2 model with its configuration in {path}, found something else ({error}); check the path"
         ) from error
 
 

@@ -26,7 +26,7 @@ def list_photographs(folder: Path, *, recursive: bool = False) -> list[Path]:
     """
     if not folder.is_dir():
         raise InputError(
-            f"expected a folder of photographs at {folder}, found {'a file' if folder.exists() else 'nothing'}"
+            f"expected a folder of photographs at {folder}, found {'a file' if folder.exists() else 'nothing'}; check the path"
         )
     found = [path for path in sorted(folder.rglob("*") if recursive else folder.iterdir()) if path.is_file()]
     photographs = [path for path in found if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
@@ -35,7 +35,7 @@ def list_photographs(folder: Path, *, recursive: bool = False) -> list[Path]:
     ignored = len(found) - len(photographs)
     if not photographs:
         raise InputError(
-            f"expected photographs ({', '.join(SUFFIXES)}) in {folder}, found {ignored or 'no'} other files"
+            f"expected photographs ({', '.join(SUFFIXES)}) in {folder}, found {ignored or 'no'} other files; check the path"
         )
     if ignored:
         print(f"{folder}: {ignored} other files ignored")

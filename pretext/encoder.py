@@ -109,9 +109,9 @@ def application(network: str, weights: str, size: int) -> keras.Model:
     """
     build = getattr(keras.applications, network, None)
     if not callable(build):
-        raise InputError(f"--network {network} is unknown: expected one of {', '.join([*DEPTHS, *_applications()])}")
+        raise InputError(f"--network {network} is unknown: choose one of {', '.join([*DEPTHS, *_applications()])}")
     if weights not in ("untrained", "imagenet") and not Path(weights).is_file():
-        raise InputError(f"--weights {weights} is no file: expected untrained, imagenet, or {network}'s weights file")
+        raise InputError(f"--weights {weights} is no file: give untrained, imagenet, or {network}'s weights file")
     source = None if weights == "untrained" else weights
     try:
         body = build(include_top=False, weights=source, input_shape=(size, size, 3), pooling="avg")
@@ -129,7 +129,7 @@ def _advice(weights: str) -> str:
         return "without a network, download the file named above elsewhere and give it: --weights FILE"
     if weights == "untrained":
         return "choose another --size"
-    return 'expected the weights of this very network without its classifier: Keras calls such files "notop"'
+    return 'give the weights of this very network without its classifier: Keras calls such files "notop"'
 
 
 def _preprocessing(preprocess) -> dict:

@@ -58,7 +58,9 @@ def main(arguments: list[str] | None = None) -> None:
     for name, encoder in encoders(config.encoder, config.untrained, config.seed):
         train, test = (load(folder, encoder, config.cache) for folder in (config.train, config.test))
         if train.classes != test.classes:
-            raise InputError(f"{config.train} and {config.test} have other classes: {train.classes} and {test.classes}")
+            raise InputError(
+                f"{config.train} and {config.test} have other classes: {train.classes} and {test.classes}; check both"
+            )
         scores.append(judge(name, encoder, train, test))
         print(f"{scores[-1].neighbours:.3f} kNN, {scores[-1].linear:.3f} linear: {name}", flush=True)
     print(f"\n{table(scores)}")

@@ -62,7 +62,7 @@ def load_labelled(source: Path, size: tuple[int, int], folder: Path, most: int |
     classes = [path for path in sorted(source.iterdir()) if path.is_dir()] if source.is_dir() else []
     if len(classes) < 2:
         raise InputError(
-            f"expected a folder with one sub-folder for each class at {source}, found {len(classes)} sub-folders"
+            f"expected a folder with one sub-folder for each class at {source}, found {len(classes)} sub-folders; check the path"
         )
     by_class = [photographs.list_photographs(path, recursive=True)[:most] for path in classes]
     labels = np.repeat(np.arange(len(classes)), [len(paths) for paths in by_class])
@@ -136,14 +136,16 @@ def _load_hdf5(path: Path, size: tuple[int, int], folder: Path) -> np.ndarray:
             images = file["train_img"]
             if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
                 raise InputError(
-                    f"expected uint8 N x S x S x 3 in train_img of {path}, found {images.dtype} {images.shape}"
+                    f"expected uint8 N x S x S x 3 in train_img of {path}, found {images.dtype} {images.shape}; check the path"
                 )
             chunks = (images[first : first + AHEAD] for first in range(0, len(images), AHEAD))
             decoded = (_resized(image, size) for chunk in chunks for image in chunk)
             names, version = [f"{path} row {row}" for row in range(len(images))], path.stat().st_mtime_ns
             return _kept(folder, size, names, version, decoded)[0]
     except (OSError, KeyError) as error:
-        raise InputError(f"expected an HDF5 file with the dataset train_img at {path}: {error}") from error
+        raise InputError(
+            f"expected an HDF5 file with the dataset train_img at {path}: {error}; check the path"
+        ) from error
 
 
 def _resized(image: np.ndarray, size: tuple[int, int]) -> bytes | Unreadable:
@@ -165,7 +167,7 @@ def _kept(
     if skipped:
         print(f"skipped {len(skipped):,} of {len(names):,} photographs, listed in {report}", flush=True)
     if len(skipped) == len(names):
-        raise InputError(f"none of {len(names):,} photographs can be read; {report} says why")
+        raise InputError(f"none of {len(names):,} photographs can be read; see {report} for why")
     pixels = np.memmap(path, np.uint8, "r").reshape(-1, *size, 3)
     return pixels, np.flatnonzero([name not in skipped for name in names])
 

@@ -71,7 +71,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     if prefix := _tensorflow_prefix(path):
         return _tensorflow(prefix)
     if not path.is_file():
-        raise InputError(f"there is no checkpoint {path}: expected {FORMS}")
+        raise InputError(f"there is no checkpoint {path}: expected {FORMS}; check the path")
     if zipfile.is_zipfile(path):
         return _torch(path)
     with path.open("rb") as file:
