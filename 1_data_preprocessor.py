@@ -41,8 +41,9 @@ def main(arguments: list[str] | None = None) -> None:
     paths = photographs.list_photographs(config.photographs)
     compare(captions, paths, config)
     encoder = files.read_encoder(config.encoder)
-    write_descriptions(captions, config)
-    write_features(encoder, paths, config)
+    with files.locked(config.out):
+        write_descriptions(captions, config)
+        write_features(encoder, paths, config)
 
 
 def compare(captions: Captions, paths: list[Path], config: Settings) -> None:

@@ -41,6 +41,12 @@ class Settings:
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     devices.prepare()
+    with files.locked(config.out):
+        score(config)
+
+
+def score(config: Settings) -> None:
+    """Caption the test photographs, or read captions made elsewhere; print and write their scores."""
     described = files.read_descriptions(config.descriptions)
     train, test = (
         agreement.described(described, splits.read(path), path) for path in (config.train_images, config.test_images)

@@ -69,9 +69,8 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise InputError(
-            f"cannot write {path}: {error.strerror or error}; free space or choose another place"
-        ) from error
+        reason = os.strerror(error.errno) if error.errno else error  # HDF5's own text has several lines
+        raise InputError(f"cannot write {path}: {reason}; free space or choose another place") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -82,6 +81,7 @@ def locked(folder: Path) -> Iterator[None]:
 
     :raises InputError: another run holds the folder.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / ".lock"
     with path.open("w") as file:
         try:

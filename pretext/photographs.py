@@ -162,7 +162,8 @@ def _kept(
     path = folder / f"photographs-{size[0]}x{size[1]}-{key}.bin"
     report = path.with_suffix(".json")  # written last: where it is, the pixels are whole
     if not report.exists():
-        files.write_json(report, {"skipped": _write(path, names, decoded)})
+        with files.locked(folder):
+            files.write_json(report, {"skipped": _write(path, names, decoded)})
     skipped = files.read_json(report)["skipped"]
     if skipped:
         print(f"skipped {len(skipped):,} of {len(names):,} photographs, listed in {report}", flush=True)

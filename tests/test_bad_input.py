@@ -2,7 +2,6 @@
 
 import ast
 import fcntl
-import importlib
 import json
 import os
 import re
@@ -20,7 +19,7 @@ from captioning import captioner, descriptions, files, photographs, settings, sp
 from captioning.errors import InputError
 from captioning.photographs import Unreadable
 from simclr import checkpoints
-from tests.conftest import ROOT
+from tests.conftest import ROOT, TOKEN, TRAIN, command, toy_encoder
 from tests.test_files import write_old_captioner
 
 import h5py
@@ -29,11 +28,8 @@ import keras
 import numpy as np
 import pytest
 from hypothesis import strategies as st
-from PIL import Image
 
 ADVICE = r"\b(check|choose|get|give|leave|lower|make|repeat|rename|run|save|see|take|train|use|wait|python -m)\b"
-TOKEN = "Flickr8k_text/Flickr8k.token.txt"
-TRAIN = "Flickr8k_text/Flickr_8k.trainImages.txt"
 PHOTOGRAPH = "Flicker8k_Dataset/photo0.png"
 SMALL = "--epochs 1 --width 4 --size 16 --stored 20 --encoder-size 24 --batch-size 4"
 SIMCLR, SUPERVISED = f"simclr.main {SMALL}", f"pretext.supervised {SMALL} --photographs labelled"
@@ -58,13 +54,6 @@ def remove(*names: str) -> Callable[[Path], object]:
 def keep_model(write: Callable[[Path, keras.Model, files.Captioner], object]) -> Callable[[Path], object]:
     """Write other.keras or other.h5 from the folder's captioner."""
     return lambda folder: write(folder, (found := files.read_captioner(folder)).model, found)
-
-
-def encoder(height: int | None = 8, channels: int = 3, dimension: int = 4, scale: float = 1) -> keras.Model:
-    keras.utils.set_random_seed(1)
-    pixels = keras.Input((height, height, channels), dtype="uint8")
-    mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(scale)(pixels))
-    return keras.Model(pixels, keras.layers.Dense(dimension)(mean))
 
 
 def as_encoder(model: keras.Model) -> Callable[[Path], object]:
@@ -231,13 +220,13 @@ ROWS = {
     # encoders and captioners
     "an encoder that is text": Row(ONE, r"expected a \.keras file .* at encoder\.keras", write("encoder.keras", "text")),
     "an encoder of any size": Row(ONE, r"expected an encoder, .*, in encoder\.keras; found uint8 \(None, None, None, 3",
-        as_encoder(encoder(height=None))),
-    "an encoder of grey": Row(ONE, r"in encoder\.keras; found uint8 \(None, 8, 8, 1\)", as_encoder(encoder(channels=1))),
+        as_encoder(toy_encoder(height=None))),
+    "an encoder of grey": Row(ONE, r"in encoder\.keras; found uint8 \(None, 8, 8, 1\)", as_encoder(toy_encoder(channels=1))),
     "an encoder of infinities": Row(ONE, r"features are not finite in the batch of .*photo0\.png",
-        as_encoder(encoder(scale=float("inf")))),
-    "another encoder": Row(FIVE, r"expected the features of the encoder .* in encoder\.keras", as_encoder(encoder(scale=2))),
+        as_encoder(toy_encoder(scale=float("inf")))),
+    "another encoder": Row(FIVE, r"expected the features of the encoder .* in encoder\.keras", as_encoder(toy_encoder(scale=2))),
     "an encoder of another length": Row(FIVE, r"features of 4 numbers, .* found 7 in encoder\.keras",
-        as_encoder(encoder(dimension=7))),
+        as_encoder(toy_encoder(dimension=7))),
     "a damaged captioner": Row(FIVE, r"cannot load model-ep001.* as a Keras", change_member("config.json", b"{}")),
     "a captioner with other members": Row(FIVE, "refused model-ep001.*its member 'x' is none", change_member("x", b"")),
     "a captioner with a large configuration": Row(FIVE, "refused model-ep001.*configuration has more than",
@@ -275,46 +264,6 @@ ELSEWHERE = {  # errors with a table of their own, in the tests of their modules
 raised: set[tuple[str, int]] = set()  # the file and the line of each error that a row has met
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory) -> Path:
-    """A folder in which steps 1, 2 and 4 have run on eight drawn photographs, with every default in its place."""
-    folder = tmp_path_factory.mktemp("world")
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        draw(folder)
-        for command in (ONE, TWO, FOUR):
-            main(command)()
-    finally:
-        os.chdir(before)
-    return folder
-
-
-def draw(folder: Path) -> None:
-    random, names = np.random.default_rng(0), [f"photo{number}" for number in range(8)]
-    for place in ("Flicker8k_Dataset", "Examples", "labelled/cat", "labelled/dog"):
-        (folder / place).mkdir(parents=True)
-        for name in names:
-            Image.fromarray(random.integers(0, 256, (16, 16, 3), "uint8")).save(folder / place / f"{name}.png")
-    captions = zip(names, ["red", "blue"] * 4, strict=True)
-    files.write_text(
-        folder / TOKEN, "".join(f"{name}.png#0\tA {colour} dog and cat run\n" for name, colour in captions)
-    )
-    for split, part in (("train", names[:6]), ("dev", names[6:])):
-        files.write_text(
-            folder / f"Flickr8k_text/Flickr_8k.{split}Images.txt", "".join(f"{name}.png\n" for name in part)
-        )
-    as_encoder(encoder())(folder)
-
-
-def main(command: str) -> Callable[[], None]:
-    """Return what the command line would call."""
-    name, *arguments = command.split()
-    if ROOT not in map(Path, sys.path):
-        sys.path.append(str(ROOT))
-    return lambda: importlib.import_module(name).main(arguments)
-
-
 @pytest.fixture
 def folder(world, tmp_path, monkeypatch) -> Path:
     shutil.copytree(world, tmp_path / "folder")
@@ -327,7 +276,7 @@ def test_a_mistake_is_named(name, folder):
     row = ROWS[name]
     held = row.change(folder)
     with pytest.raises(SystemExit) as stop:
-        settings.run(main(row.command))
+        settings.run(command(row.command))
     message = stop.value.code
     assert message.startswith("error: ") and re.search(row.message, message, re.DOTALL), message
     assert re.search(ADVICE, message), f"it does not say what to do: {message}"
@@ -412,8 +361,9 @@ PARSERS = {
 
 
 @pytest.fixture(scope="module")
-def samples(world) -> Path:
+def samples(world, tmp_path_factory) -> Path:
     """The world with one more sound file for each parser."""
+    world = shutil.copytree(world, tmp_path_factory.mktemp("samples") / "world")
     model = captioner.build(2, 3)
     files.write_captioner(world / "small.keras", model, files.Tokenizer({"a": 1, "b": 2}, 5), {"encoder": "a"})
     write_old_captioner(world / "old.h5", model)
