@@ -8,17 +8,18 @@ encoder. Writes, into --out:
     features.json      which encoder that was
     descriptions.txt   the cleaned captions, a line each: image-id word word ...
     skipped.txt        the files that cannot be decoded, and why; only where there are any
-Kill it and run it again: it goes on from the last whole batch, kept in features.partial until all is done.
+Kill it and run it again: it goes on from the last whole batch, kept in features.partial until all is done. On several machines,
+--shard 1/4 to --shard 4/4 write features.1-of-4.pkl and so on into one folder, where --merge joins them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from captioning import descriptions, devices, features, files, photographs, settings
+from captioning import descriptions, devices, features, files, photographs, settings, shards
 from captioning.descriptions import Captions, Cleaning
 from captioning.errors import InputError
-
-import keras
+from captioning.shards import Shard
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Settings:
     captions: Path = Path("Flickr8k_text/Flickr8k.token.txt")  # their captions
     encoder: Path = Path("encoder.keras")  # what turns a photograph into a feature
     out: Path = Path()  # folder for what is written
+    shard: str | None = None  # i/n: only the i-th of n parts of the photographs
+    merge: bool = False  # join the features that all shards left in --out, instead of computing any
     batch_size: settings.Count = 32  # photographs per forward pass
     precision: features.Precision = "float32"  # bfloat16 is quicker on processors with instructions for it
     cleaning: Cleaning = "seed"  # seed drops one-letter words such as "a", as the original; natural keeps them
@@ -40,10 +43,17 @@ def main(arguments: list[str] | None = None) -> None:
     captions = descriptions.read(config.captions)
     paths = photographs.list_photographs(config.photographs)
     compare(captions, paths, config)
-    encoder = files.read_encoder(config.encoder)
+    if config.shard:
+        shard = Shard.read(config.shard)
+        with files.locked(config.out, f".{shard.name}.lock"):
+            write_features(shard.take(paths), shard.name, config)
+        return
     with files.locked(config.out):
         write_descriptions(captions, config)
-        write_features(encoder, paths, config)
+        if config.merge:
+            merge(paths, config)
+        else:
+            write_features(paths, "features", config)
 
 
 def compare(captions: Captions, paths: list[Path], config: Settings) -> None:
@@ -72,8 +82,9 @@ def write_descriptions(captions: Captions, config: Settings) -> None:
     print(f"wrote {path}: {len(texts):,} descriptions of {len(cleaned):,} images, {len(words):,} different words")
 
 
-def write_features(encoder: keras.Model, paths: list[Path], config: Settings) -> None:
-    path, partial = config.out / "features.pkl", config.out / "features.partial"
+def write_features(paths: Sequence[Path], name: str, config: Settings) -> None:
+    path, partial = config.out / f"{name}.pkl", config.out / f"{name}.partial"
+    encoder = files.read_encoder(config.encoder)
     fingerprint = files.fingerprint(encoder)
     extracted, skipped = features.extract_resumably(
         encoder, paths, partial, fingerprint, config.batch_size, config.precision
@@ -84,9 +95,18 @@ def write_features(encoder: keras.Model, paths: list[Path], config: Settings) ->
     files.write_origin(
         path, {"encoder": fingerprint, **shape, "precision": config.precision, "cleaning": config.cleaning}
     )
-    list_skipped(config.out / "skipped.txt", skipped)
+    list_skipped(config.out / f"{name.replace('features', 'skipped')}.txt", skipped)
     partial.unlink()
     print(f"wrote {path}: {len(extracted):,} photographs x {dimension}")
+
+
+def merge(paths: list[Path], config: Settings) -> None:
+    """Join the shards' features, as if one run had made them all."""
+    path = config.out / "features.pkl"
+    joined, origin = shards.merge(config.out, list(photographs.by_id(paths)))
+    files.write_features(path, joined)
+    files.write_origin(path, origin)
+    print(f"wrote {path}: {len(joined):,} of {len(paths):,} photographs x {origin['dimension']}")
 
 
 def list_skipped(path: Path, skipped: dict[str, str]) -> None:

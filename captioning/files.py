@@ -76,13 +76,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep the folder to one run at a time; a killed run leaves no lock behind.
+def locked(folder: Path, name: str = ".lock") -> Iterator[None]:
+    """Keep the folder, or what in it has this lock's name, to one run at a time; a killed run leaves no lock behind.
 
-    :raises InputError: another run holds the folder.
+    :raises InputError: another run holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / ".lock"
+    path = folder / name
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
