@@ -42,6 +42,7 @@ for line in sys.stdin:
     os.chdir(folder)
     for number in (1, 2):
         os.dup2(os.open("log", os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_APPEND), number)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
     disturb(kind, at)
     name, *sys.argv[1:] = words.split()
     if name[0].isdigit():
