@@ -8,14 +8,17 @@ encoder. Writes, into --out:
     features.json      which encoder that was
     descriptions.txt   the cleaned captions, a line each: image-id word word ...
     skipped.txt        the files that cannot be decoded, and why; only where there are any
-Kill it and run it again: it goes on from the last whole batch, kept in features.partial until all is done.
+Kill it and run it again: it goes on from the last whole batch, kept in features.partial until all is done. On several machines,
+--shard 1/4 to --shard 4/4 write features.1-of-4.pkl and so on into one folder, where --merge joins them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from captioning import agreement, descriptions, devices, features, files, photographs, settings, steps
+from captioning import agreement, descriptions, devices, features, files, photographs, settings, shards, steps
 from captioning.descriptions import Cleaning
+from captioning.shards import Shard
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,9 @@ class Settings:
     captions: Path = Path("Flickr8k_text/Flickr8k.token.txt")  # their captions
     encoder: Path = Path("encoder.keras")  # what turns a photograph into a feature
     out: Path = Path()  # folder for what is written
-    batch_size: int = 32  # photographs per forward pass
+    shard: str | None = None  # i/n: only the i-th of n parts of the photographs
+    merge: bool = False  # join the features that all shards left in --out, instead of computing any
+    batch_size: settings.Count = 32  # photographs per forward pass
     precision: features.Precision = "float32"  # bfloat16 is quicker on processors with instructions for it
     cleaning: Cleaning = "seed"  # seed drops one-letter words such as "a", as the original; natural keeps them
 
@@ -37,11 +42,22 @@ def main(arguments: list[str] | None = None) -> None:
     captions = descriptions.read(config.captions)
     paths = photographs.list_photographs(config.photographs)
     agreement.check_captions(captions, paths, config.captions)
-    encoder = files.read_encoder(config.encoder)
-    steps.write_descriptions(config.out / "descriptions.txt", captions, config.cleaning)
-    steps.write_features(
-        config.out / "features.pkl", encoder, paths, config.cleaning, config.batch_size, config.precision
-    )
+    if config.shard:
+        shard = Shard.read(config.shard)
+        with files.locked(config.out, f".{shard.name}.lock"):
+            write_features(shard.take(paths), shard.name, config)
+        return
+    with files.locked(config.out):
+        steps.write_descriptions(config.out / "descriptions.txt", captions, config.cleaning)
+        if config.merge:
+            shards.join(config.out, paths)
+        else:
+            write_features(paths, "features", config)
+
+
+def write_features(paths: Sequence[Path], name: str, config: Settings) -> None:
+    encoder, path = files.read_encoder(config.encoder), config.out / f"{name}.pkl"
+    steps.write_features(path, encoder, paths, config.cleaning, config.batch_size, config.precision)
 
 
 if __name__ == "__main__":

@@ -24,12 +24,14 @@ class Settings:
     train_images: Path = Path("Flickr8k_text/Flickr_8k.trainImages.txt")  # photographs to learn from
     dev_images: Path = Path("Flickr8k_text/Flickr_8k.devImages.txt")  # photographs for val_loss
     out: Path = Path()  # folder for what is written
-    epochs: int = 20  # times that each description is seen; more only if val_loss still falls
-    batch_size: int = 128  # descriptions per step
-    learning_rate: float = 0.003  # Adam's; lower it if the loss jumps, raise it with the batch size
+    epochs: settings.Count = 20  # times that each description is seen; more only if val_loss still falls
+    batch_size: settings.Count = 128  # descriptions per step
+    learning_rate: settings.Positive = 0.003  # Adam's; lower it if the loss jumps, raise it with the batch size
     seed: int = 0  # of the first weights, the order of the batches and dropout
-    patience: int | None = None  # stop after this many epochs without a lower val_loss
-    reduce_after: int | None = None  # divide the learning rate by 10 after this many epochs without a lower val_loss
+    patience: settings.Count | None = None  # stop after this many epochs without a lower val_loss
+    reduce_after: settings.Count | None = (
+        None  # divide the learning rate by 10 after this many epochs without a lower val_loss
+    )
     precision: devices.Policy = "float32"  # mixed_float16 or mixed_bfloat16 is quicker on a GPU
 
 

@@ -27,7 +27,7 @@ class Settings:
     train_images: Path = Path("Flickr8k_text/Flickr_8k.trainImages.txt")  # photographs that the captioner has seen
     test_images: Path = Path("Flickr8k_text/Flickr_8k.devImages.txt")  # photographs to describe
     candidates: Path | None = None  # score these captions (a captions.json) instead of a captioner's
-    beam: int = (
+    beam: settings.Count = (
         1  # captions under way for each photograph; 1 is greedy, 3 to 5 score higher and take as many times longer
     )
     out: Path = Path()  # folder for what is written
@@ -36,6 +36,12 @@ class Settings:
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     devices.prepare()
+    with files.locked(config.out):
+        score(config)
+
+
+def score(config: Settings) -> None:
+    """Caption the test photographs, or read captions made elsewhere; print and write their scores."""
     described = files.read_descriptions(config.descriptions)
     train, test = (
         agreement.described(described, splits.read(path), path) for path in (config.train_images, config.test_images)

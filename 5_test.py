@@ -29,7 +29,7 @@ class Settings:
     model: Path = Path()  # captioner: a file, or a folder whose captioner with the lowest val_loss is taken
     tokenizer: Path = Path("tokenizer.pkl")  # the captioner's vocabulary
     encoder: Path = Path("encoder.keras")  # what made the features that the captioner was trained on
-    beam: int = 1  # captions under way for each photograph; 1 is greedy, 3 to 5 often read better
+    beam: settings.Count = 1  # captions under way for each photograph; 1 is greedy, 3 to 5 often read better
     out: Path = Path()  # folder for gallery.html
     serve: bool = False  # show a page to drop photographs on, with at least 3 captions of each, until Ctrl-C
     port: int = 8000  # of that page's address

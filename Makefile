@@ -13,7 +13,7 @@ OUT ?= flickr8k-run
 ENCODER ?= $(firstword $(wildcard Pre-trained/simclr_encoder.keras) $(OUT)/encoder.keras)
 TRAIN = --train-images $(LISTS).trainImages.txt
 
-.PHONY: help setup demo flickr8k test lint clean
+.PHONY: help setup demo flickr8k test lint audit clean
 help:  ## show this list
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
@@ -53,6 +53,11 @@ lint: setup  ## check the code's form
 
 test: setup lint  ## run every test (FLICKR8K=DIR: those on real data too)
 	.venv/bin/python -m pytest
+
+audit: setup  ## look up what is installed among the known vulnerabilities (needs the network)
+	$(PYTHON) -m venv .venv/audit  # apart, so that it audits nothing of its own
+	.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	.venv/audit/bin/pip-audit --skip-editable --path .venv/lib/python*/site-packages
 
 clean:  ## remove the environment and what the demo wrote
 	rm -rf .venv demo-run *.egg-info

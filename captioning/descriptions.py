@@ -69,7 +69,7 @@ def read_karpathy(text: str, path: Path) -> list[dict]:
     if not usable:
         raise InputError(
             f'expected Karpathy\'s JSON in {path}: {{"images": [{{"filename", "split", "sentences": [{{"raw"}}]}}]}}; '
-            f"found other JSON or a damaged file. The forms that can be read: {FORMS}"
+            f"found other JSON or a damaged file; give one of the forms that can be read: {FORMS}"
         )
     return images
 
@@ -92,7 +92,7 @@ def _pairs(
     odd = [number for number, line in filled.items() if not re.fullmatch(usual, line.strip())]
     if len(odd) == len(filled):
         found = repr(next(iter(filled.values()))[:60]) if filled else "no line"
-        raise InputError(f"expected captions in {path}: {FORMS}; found {found}")
+        raise InputError(f"expected captions in {path}: {FORMS}; found {found}; check the path")
     if odd:
         print(f"{path}: {len(odd)} odd lines, read as well as they can be: {_some(odd)}")
     return [split(line) for line in filled.values()]

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
-from captioning import files, photographs
+from captioning import photographs
 from captioning.errors import InputError
 from captioning.photographs import Unreadable
 
@@ -90,8 +90,7 @@ def extract_resumably(
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     identity = hashlib.sha256(json.dumps([fingerprint, stats, batch_size, precision]).encode()).digest()
     network = Network(encoder, precision)
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    with files.locked(partial.parent), partial.open("r+b" if partial.exists() else "w+b") as file:
+    with partial.open("r+b" if partial.exists() else "w+b") as file:
         done = _whole_batches(file, identity)
         for batch in batches(network, paths, batch_size, start=len(done) * batch_size):
             _append(file, *batch)
@@ -102,10 +101,8 @@ def extract_resumably(
 def batches(network: Network, paths: Sequence[Path], batch_size: int, start: int = 0) -> Iterator[Batch]:
     """Yield the batches of files from number `start` on, with a progress bar, while threads decode the next ones.
 
-    :raises InputError: a feature is not finite, or the batch size is below 1.
+    :raises InputError: a feature is not finite.
     """
-    if batch_size < 1:
-        raise InputError(f"expected a batch size of at least 1, found {batch_size}")
     pixels = _decode(paths[start:], network.height, network.width, ahead=2 * batch_size)
     with tqdm(total=len(paths), initial=start, unit="photograph") as bar:
         while decoded := list(islice(pixels, batch_size)):
@@ -144,7 +141,7 @@ def _join(ids: dict[str, Path], batches: Iterable[Batch]) -> Extraction:
     skipped = {path.name: str(reason) for path, reason in zip(ids.values(), reasons, strict=True) if reason}
     if not len(features):
         name, reason = next(iter(skipped.items()))
-        raise InputError(f"none of the {len(ids)} photographs can be decoded; {name}: {reason}")
+        raise InputError(f"none of the {len(ids)} photographs can be decoded; {name}: {reason}; check the files")
     readable = [image for image, path in ids.items() if path.name not in skipped]
     return Extraction(dict(zip(readable, features[:, None], strict=True)), skipped)
 

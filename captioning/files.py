@@ -10,11 +10,13 @@ import fcntl
 import hashlib
 import io
 import json
+import math
 import os
 import pickle
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -40,7 +42,13 @@ LAYERS = {
     "decoder_dense",
     "next_word",
 }  # those of a captioner that hold weights
-LARGEST_ARCHIVE = 4 << 30  # bytes that a .keras file may unpack to
+MEMBERS = {"config.json", "metadata.json", WEIGHTS, MEMORY}  # all that the archive of an encoder or captioner holds
+LARGEST_CONFIG = (
+    4 << 20
+)  # bytes of a member other than the weights; those of keras.applications have less than one million
+EXPANSION = (
+    16  # times its own size that a file's content may claim, and a megabyte; weights of float16's precision claim two
+)
 
 
 class Captioner(NamedTuple):
@@ -66,20 +74,20 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise InputError(
-            f"cannot write {path}: {error.strerror or error}; free space or choose another place"
-        ) from error
+        reason = os.strerror(error.errno) if error.errno else error  # HDF5's own text has several lines
+        raise InputError(f"cannot write {path}: {reason}; free space or choose another place") from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep the folder to one run at a time; a killed run leaves no lock behind.
+def locked(folder: Path, name: str = ".lock") -> Iterator[None]:
+    """Keep the folder, or what in it has this lock's name, to one run at a time; a killed run leaves no lock behind.
 
-    :raises InputError: another run holds the folder.
+    :raises InputError: another run holds it.
     """
-    path = folder / ".lock"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -111,7 +119,7 @@ def read_bytes(path: Path) -> bytes:
     except FileNotFoundError as error:
         raise InputError(f"expected a file, found nothing at {path}; check the path") from error
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; a readable file was expected") from error
+        raise InputError(f"cannot read {path}: {error.strerror}; check the path and its permissions") from error
 
 
 def read_text(path: Path) -> str:
@@ -139,14 +147,14 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"expected JSON in {path}, found something else ({error})") from error
+        raise InputError(f"expected JSON in {path}, found something else ({error}); get or make it again") from error
 
 
 def _read_pickle(path: Path) -> Any:
     try:
         return pickles.load(read_bytes(path))
     except pickle.UnpicklingError as error:
-        raise InputError(f"refused {path}: {error}") from error
+        raise InputError(f"refused {path}: {error}; check the path, or make the file again") from error
 
 
 # Features ------------------------------------------------------------------------------------------------------------
@@ -167,11 +175,12 @@ def read_features(path: Path) -> dict[str, np.ndarray]:
         raise InputError(f"expected a dictionary of image ids and features in {path}, found {type(features).__name__} "
                          f"{'without entries' if features == {} else ''}; run 1_data_preprocessor.py")  # fmt: skip
     shapes = {str(getattr(value, "shape", type(value).__name__)) for value in features.values()}
-    if len(shapes) > 1 or not re.fullmatch(r"\(1, \d+\)", min(shapes)):
+    if len(shapes) > 1 or not re.fullmatch(r"\(1, [1-9]\d*\)", min(shapes)):
         raise InputError(
             f"expected one feature of shape (1, D) for each image in {path}, "
             f"found {' and '.join(sorted(shapes)[:3])}; run 1_data_preprocessor.py"
         )
+    _check_claim(sum(value.nbytes for value in features.values()), Path(path).stat().st_size, path)
     features = {str(key): np.asarray(value, "float32") for key, value in features.items()}
     if unfit := [key for key, value in features.items() if not np.isfinite(value).all()]:
         raise InputError(f"{len(unfit)} of {len(features)} features in {path} are not finite (the first is {unfit[0]}); "
@@ -192,12 +201,15 @@ def read_origin(features_path: Path) -> dict[str, Any] | None:
             f"no {path.name} beside {features_path}: which encoder made these features is not known, so it is not checked"
         )
         return None
-    origin = read_json(path)
-    if not isinstance(origin, dict) or "encoder" not in origin:
+    return _origin(read_json(path), path)
+
+
+def _origin(value: Any, path: Path) -> dict[str, Any]:
+    if not isinstance(value, dict) or not isinstance(value.get("encoder"), str):
         raise InputError(
             f"expected the origin of the features in {path}, found something else; run 1_data_preprocessor.py"
         )
-    return origin
+    return value
 
 
 # Descriptions, image lists, captions ---------------------------------------------------------------------------------
@@ -229,7 +241,7 @@ def read_image_list(path: Path) -> list[str]:
     """
     ids = [line.split(".")[0].strip() for line in read_text(path).split("\n") if line.strip()]
     if not ids:
-        raise InputError(f"expected one photograph's name a line in {path}, found an empty file")
+        raise InputError(f"expected one photograph's name a line in {path}, found an empty file; check the path")
     return list(dict.fromkeys(ids))
 
 
@@ -247,7 +259,7 @@ def read_captions(path: Path) -> dict[str, str]:
         return {str(entry["image_id"]).split(".")[0]: str(entry["caption"]) for entry in read_json(path)}
     except (TypeError, KeyError) as error:
         raise InputError(
-            f'expected [{{"image_id": ..., "caption": ...}}, ...] in {path}, found something else'
+            f'expected [{{"image_id": ..., "caption": ...}}, ...] in {path}, found something else; check the path'
         ) from error
 
 
@@ -273,15 +285,15 @@ def vars_of(tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def _tokenizer(value: Any, path: Path) -> Tokenizer:
-    index = value.get("word_index") if isinstance(value, dict) else None
-    if not isinstance(index, dict) or sorted(map(str, index.values())) != sorted(map(str, range(1, len(index) + 1))):
+    value = value if isinstance(value, dict) else {}
+    index, length = value.get("word_index"), value.get("maximum_length")
+    numbers = list(index.values()) if isinstance(index, dict) else [None]
+    fits = all(isinstance(number, int) for number in numbers) and all(isinstance(word, str) for word in index)
+    if not fits or sorted(numbers) != list(range(1, len(numbers) + 1)) or not isinstance(length, int | None):
         raise InputError(
             f"expected a tokenizer (words numbered from 1) in {path}, found something else; run 4_tokenizer.py"
         )
-    length = value.get("maximum_length")
-    return Tokenizer(
-        {str(word): int(number) for word, number in index.items()}, None if length is None else int(length)
-    )
+    return Tokenizer(index, length)
 
 
 # Models --------------------------------------------------------------------------------------------------------------
@@ -343,11 +355,14 @@ def read_model(path: Path) -> keras.Model:
     """
     import keras
 
-    _check_archive(path)
+    numbers = _check_archive(path)
     try:
+        if _count_weights(path) > numbers:
+            raise ValueError(f"its layers have more weights than the {numbers:,} numbers in the file")
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds for a damaged or hostile file
-        raise InputError(f"cannot load {path} as a Keras model: {str(error).strip().splitlines()[0]}") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"cannot load {path} as a Keras model: {reason}; make it again, or get it again") from error
 
 
 def read_encoder(path: Path) -> keras.Model:
@@ -394,10 +409,22 @@ def read_captioner(path: Path) -> Captioner:
     if missing:
         raise InputError(f"expected a captioner in {path}, found a model without the layers {', '.join(sorted(missing))}; "
                          "train one with 2_train_IC_model.py")  # fmt: skip
-    with zipfile.ZipFile(path) as archive:
-        memory = json.loads(archive.read(MEMORY)) if MEMORY in archive.namelist() else {}
+    memory = _read_memory(path)
     tokenizer = _tokenizer(memory["tokenizer"], path) if "tokenizer" in memory else None
-    return Captioner(model, tokenizer, memory.get("origin"))
+    return Captioner(model, tokenizer, _origin(memory["origin"], path) if memory.get("origin") else None)
+
+
+def _read_memory(path: Path) -> dict[str, Any]:
+    with zipfile.ZipFile(path) as archive:
+        try:
+            memory = json.loads(archive.read(MEMORY)) if MEMORY in archive.namelist() else {}
+        except Exception as error:  # a damaged member, or no JSON
+            raise InputError(f"expected JSON in the member {MEMORY} of {path}: {error}; get the file again") from error
+    if not isinstance(memory, dict):
+        raise InputError(
+            f"expected a tokenizer and an origin in the member {MEMORY} of {path}, found something else; train it again"
+        )
+    return memory
 
 
 def _best_captioner(folder: Path) -> Path:
@@ -414,20 +441,85 @@ def _best_captioner(folder: Path) -> Path:
     return best
 
 
-def _check_archive(path: Path) -> None:
-    """Refuse what is no zip archive, one that would write outside its folder, and one that unpacks to absurd sizes."""
+def _check_archive(path: Path) -> int:
+    """Return how many numbers a .keras file holds; refuse members that no model needs and absurd sizes."""
     if not Path(path).is_file():
-        raise InputError(f"expected a .keras file at {path}, found {'a folder' if Path(path).is_dir() else 'nothing'}")
+        raise InputError(
+            f"expected a .keras file at {path}, found {'a folder' if Path(path).is_dir() else 'nothing'}; check the path"
+        )
     try:
         with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except (OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"expected a .keras file (a zip archive) at {path}, found something else") from error
-    size = sum(member.file_size for member in members)
-    if size > LARGEST_ARCHIVE or size > 100 * Path(path).stat().st_size:
-        raise InputError(f"refused {path}: it would unpack to {size / 1e9:.1f} GB")
-    if odd := [member.filename for member in members if member.filename.startswith("/") or ".." in member.filename]:
-        raise InputError(f"refused {path}: its member {odd[0]!r} points outside the archive")
+            sizes = {member.filename: member.file_size for member in archive.infolist()}
+            if odd := sizes.keys() - MEMBERS:
+                raise InputError(
+                    f"refused {path}: its member {min(odd)!r} is none that a model needs; get it from elsewhere"
+                )
+            _check_claim(sum(sizes.values()), Path(path).stat().st_size, path)
+            if max(size for name, size in sizes.items() if name != WEIGHTS) > LARGEST_CONFIG:
+                raise InputError(
+                    f"refused {path}: its configuration has more than {LARGEST_CONFIG:,} bytes; get it from elsewhere"
+                )
+            with h5py.File(io.BytesIO(archive.read(WEIGHTS))) as weights:
+                return sum(math.prod(dataset.shape) for dataset in _check_hdf5(weights, sizes[WEIGHTS], path))
+    except InputError:
+        raise
+    except Exception as error:  # zipfile and h5py raise many kinds for a damaged or hostile file
+        raise InputError(
+            f"expected a .keras file (a zip archive with {WEIGHTS}) at {path}, found something else; check the path"
+        ) from error
+
+
+# HDF5 ----------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def opened_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Open an HDF5 file whose data all lie in it and claim no absurd size.
+
+    :raises InputError: they lie elsewhere, or do.
+    :raises OSError: it is missing, or no HDF5 file.
+    """
+    with h5py.File(path) as file:
+        _check_hdf5(file, Path(path).stat().st_size, path)
+        yield file
+
+
+def _count_weights(path: Path) -> int:
+    """Return how many weights a .keras file's layers have, without giving memory to any."""
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json")) | {"compile_config": None}
+
+    import keras
+
+    def count() -> int:
+        with keras.StatelessScope(initialize_variables=False):
+            return keras.saving.deserialize_keras_object(config, safe_mode=True).count_params()
+
+    with ThreadPoolExecutor(1) as thread:  # with which Keras forgets the variables that never get a value
+        return thread.submit(count).result()
+
+
+def _check_hdf5(file: h5py.File, size: int, path: Path) -> list[h5py.Dataset]:
+    """Return all datasets of an HDF5 file of `size` bytes whose data lie in it and claim no absurd size; refuse another."""
+    if link := file.visititems_links(lambda name, link: None if isinstance(link, h5py.HardLink) else name):
+        raise InputError(f"refused {path}: {link} is a link to somewhere else; get it from elsewhere")
+    items: list[h5py.Group | h5py.Dataset] = []
+    file.visititems(lambda name, item: items.append(item))
+    datasets = [item for item in items if isinstance(item, h5py.Dataset)]
+    if elsewhere := [dataset.name for dataset in datasets if dataset.external or dataset.is_virtual]:
+        raise InputError(f"refused {path}: the data of {elsewhere[0]} lie in another file; get it from elsewhere")
+    _check_claim(claimed_bytes(datasets), size, path)
+    return datasets
+
+
+def claimed_bytes(datasets: Iterable[h5py.Dataset]) -> int:
+    """Return how many bytes the datasets have in memory (h5py's own `nbytes` overflows)."""
+    return sum(math.prod(dataset.shape or ()) * dataset.dtype.itemsize for dataset in datasets)
+
+
+def _check_claim(claimed: int, size: int, path: Path) -> None:
+    if claimed > EXPANSION * size + (1 << 20):
+        raise InputError(f"refused {path}: {size:,} bytes in it would unpack to {claimed:,}; get it from elsewhere")
 
 
 # Files of the original (Keras 2.4) -----------------------------------------------------------------------------------
@@ -439,18 +531,21 @@ def read_old_model(path: Path) -> tuple[dict[str, Any], dict[str, list[np.ndarra
     :raises InputError: the file is missing, no such model, points to other files, or claims more data than it has.
     """
     if not Path(path).is_file():
-        raise InputError(f"expected a Keras .h5 file at {path}, found nothing")
+        raise InputError(f"expected a Keras .h5 file at {path}, found nothing; check the path")
     try:
-        with h5py.File(path) as file:
+        with opened_hdf5(path) as file:
             group = file["model_weights"]
             config = json.loads(file.attrs["model_config"])["config"]
-            names = {layer: _stored_names(group[layer]) for layer in _stored_names(group, "layer_names")}
-            return config, {layer: [_array(group[layer], name, path) for name in names[layer]] for layer in names}
+            layers = {layer: group[layer] for layer in _stored_names(group, "layer_names")}
+            weights = {layer: [part[name] for name in _stored_names(part)] for layer, part in layers.items()}
+            claimed = claimed_bytes(dataset for datasets in weights.values() for dataset in datasets)
+            _check_claim(claimed, Path(path).stat().st_size, path)  # once more: one dataset may have a thousand names
+            return config, {layer: [dataset[()] for dataset in datasets] for layer, datasets in weights.items()}
     except InputError:
         raise
     except Exception as error:  # h5py raises many kinds for a damaged or hostile file
         raise InputError(
-            f"expected a Keras 2 model with its configuration in {path}, found something else ({error})"
+            f"expected a Keras 2 model with its configuration in {path}, found something else ({error}); check the path"
         ) from error
 
 
@@ -458,32 +553,24 @@ def _stored_names(group: h5py.Group, attribute: str = "weight_names") -> list[st
     return [name.decode() if isinstance(name, bytes) else str(name) for name in group.attrs[attribute]]
 
 
-def _array(group: h5py.Group, name: str, path: Path) -> np.ndarray:
-    """Read one dataset that lies in this file, contiguous and whole, as Keras wrote it."""
-    for part in name.split("/"):
-        if not isinstance(group.get(part, getlink=True), h5py.HardLink):
-            raise InputError(f"refused {path}: {name} is a link to somewhere else")
-        group = group[part]
-    if group.external or group.is_virtual or group.id.get_storage_size() != group.nbytes:
-        raise InputError(f"refused {path}: the data of {name} ({group.nbytes:,} bytes claimed) do not lie in the file")
-    return group[()]
-
-
 def _old_captioner(path: Path) -> keras.Model:
     """Build the merge model and fill it with the weights of the original's .h5, whose layer names end in numbers that vary."""
     from captioning import captioner
 
     config, weights = read_old_model(path)
-    layers = {layer["name"]: layer for layer in config["layers"]}
     try:
-        parts = _roles(layers)
-        kernel, table = weights[parts["feature_dense"]][0], weights[parts["word_embedding"]][0]
-        model = captioner.build(kernel.shape[0], table.shape[0])
+        parts = _roles({layer["name"]: layer for layer in config["layers"]})
+        (dimension, units), (vocabulary_size, width) = (
+            weights[parts[name]][0].shape for name in ("feature_dense", "word_embedding")
+        )
+        if (units, width) != (captioner.UNITS, captioner.UNITS):
+            raise ValueError("layers of another width")
+        model = captioner.build(dimension, vocabulary_size)
         for name, old in parts.items():
             model.get_layer(name).set_weights(weights[old])
-    except (KeyError, ValueError, IndexError, TypeError) as error:
+    except (AttributeError, KeyError, ValueError, IndexError, TypeError) as error:
         raise InputError(
-            f"expected the original's merge model in {path}, found the layers {', '.join(layers)}"
+            f"expected the original's merge model in {path}, found the layers {', '.join(weights)}; check the path"
         ) from error
     return model
 

@@ -23,18 +23,20 @@ def list_photographs(folder: Path, *, recursive: bool = False) -> list[Path]:
 
     Hidden files (such as macOS' `._name.jpg`) are never photographs.
 
-    :raises InputError: there is no such folder, or no photograph in it.
+    :raises InputError: there is no such folder, no photograph in it, or one whose name is no printable text.
     """
     if not folder.is_dir():
         raise InputError(
-            f"expected a folder of photographs at {folder}, found {'a file' if folder.exists() else 'nothing'}"
+            f"expected a folder of photographs at {folder}, found {'a file' if folder.exists() else 'nothing'}; check the path"
         )
     found = [path for path in sorted(folder.rglob("*") if recursive else folder.iterdir()) if path.is_file()]
     photographs = [path for path in found if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
+    if odd := [path for path in photographs if not path.name.isprintable()]:  # nor any bytes that are no UTF-8
+        raise InputError(f"expected names that can be written as text in {folder}, found {odd[0].name!r}: rename it")
     ignored = len(found) - len(photographs)
     if not photographs:
         raise InputError(
-            f"expected photographs ({', '.join(SUFFIXES)}) in {folder}, found {ignored or 'no'} other files"
+            f"expected photographs ({', '.join(SUFFIXES)}) in {folder}, found {ignored or 'no'} other files; check the path"
         )
     if ignored:
         print(f"{folder}: {ignored} other files ignored")

@@ -9,11 +9,15 @@ import io
 import math
 import pickle
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, NoReturn
 
 import numpy as np
 
 FLOATS = {kind: np.dtype(kind) for kind in ("f2", "f4", "f8")}
+LARGEST_KEY = (
+    1 << 60
+)  # larger integers can be chosen to have one and the same hash, and a dictionary of them never ends
 KERAS_TOKENIZERS = ("keras_preprocessing.text", "keras.preprocessing.text", "keras.src.preprocessing.text",
                     "tensorflow.keras.preprocessing.text", "keras.src.legacy.preprocessing.text")  # fmt: skip
 
@@ -52,12 +56,13 @@ class Reader(pickle._Unpickler):
     A subclass says what the names in a pickle stand for (`find_class`) and what lies outside it (`persistent_load`).
     """
 
-    keys = str | int | float | bytes | None  # not tuples: the hash of some nested a hundred deep never ends
+    keys = str | int | bytes | None  # not tuples: the hash of some nested a hundred deep never ends
 
     def _with_plain_keys(load: Callable, last: slice) -> Callable:
         def checked(self: "Reader") -> None:
-            if not all(isinstance(key, self.keys) for key in self.stack[last]):
-                raise pickle.UnpicklingError("a dictionary has a key that is neither text nor number")
+            for key in self.stack[last]:
+                if not isinstance(key, self.keys) or (isinstance(key, int) and abs(key) >= LARGEST_KEY):
+                    raise pickle.UnpicklingError("a dictionary has a key that is neither text nor a usual number")
             load(self)
 
         return checked
@@ -74,6 +79,8 @@ class Reader(pickle._Unpickler):
         (pickle.DICT, slice(0, None, 2)),
     ):
         dispatch[code[0]] = _with_plain_keys(dispatch[code[0]], last)
+    # bytes do as well: a bytearray takes the memory that the file claims before a byte of it is read
+    dispatch[pickle.BYTEARRAY8[0]] = dispatch[pickle.BINBYTES8[0]]
 
 
 class _Values(Reader):
@@ -113,7 +120,7 @@ def _stand_ins() -> Mapping[tuple[str, str], Any]:
     def _array(shape: tuple, dtype: Any, data: bytes, order: str = "C") -> np.ndarray:
         dtype = (Dtype(dtype) if isinstance(dtype, str) else dtype).dtype
         if isinstance(data, str):
-            data = data.encode("latin1")  # protocol 2 and older, written by Python 2
+            data = encode(data, "latin1")  # protocol 2 and older, written by Python 2
         if math.prod(shape) * dtype.itemsize != len(data):
             raise pickle.UnpicklingError(f"an array of shape {shape} and type {dtype} has {len(data)} bytes")
         return np.frombuffer(data, dtype).reshape(shape, order=order)
@@ -123,12 +130,12 @@ def _stand_ins() -> Mapping[tuple[str, str], Any]:
         array.__setstate__((1, shape, dtype, order == "F", data))
         return array
 
+    @cache  # so that a text that is asked for a million times is there once
     def encode(text: str, encoding: str) -> bytes:
         return text.encode({"latin1": "latin1", "latin-1": "latin1"}[encoding])
 
-    def dictionary(*arguments: Any) -> dict:
-        pairs = arguments[-1] if arguments and isinstance(arguments[-1], list) else []
-        return {str(key): value for key, value in pairs}
+    def dictionary(factory: Any = None) -> dict:
+        return {}  # its items follow
 
     class Tokenizer:
         pass

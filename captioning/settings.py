@@ -9,26 +9,42 @@ import sys
 import textwrap
 import tokenize
 import types
-from collections.abc import Callable
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from captioning.errors import InputError
 
 Settings = TypeVar("Settings")
 
 
+@dataclass(frozen=True)
+class Range:
+    """What a number may be, ends included. Without another, none is negative or larger than TensorFlow takes as a seed."""
+
+    least: float = 0
+    most: float = 2**31 - 1
+
+
+Count = Annotated[int, Range(least=1)]
+Positive = Annotated[float, Range(least=1e-12)]
+Share = Annotated[float, Range(most=1)]
+
+
 def from_command_line(settings: type[Settings], arguments: list[str] | None = None) -> Settings:
     """Return `settings` with the defaults that the command line overrides, and print them all.
 
     A field `batch_size: int = 32  # photographs per forward pass` answers to `--batch-size`; its comment is its help. The types are
-    `Path`, `int`, `float`, `str`, `bool` (`--name` or `--no-name`), `Literal[...]` (choices), `tuple[X, ...]` (several values), and any of these `| None`.
+    `Path`, `int`, `float`, `str`, `bool` (`--name` or `--no-name`), `Literal[...]` (choices), `tuple[X, ...]` (several values), `Count`,
+    `Positive`, `Share` or another number with a `Range`, and any of these `| None`.
 
     :param arguments: the words of the command line; `sys.argv[1:]` when left out.
     :raises TypeError: a field has no comment.
+    :raises InputError: a number is out of its range.
     :raises SystemExit: `--help`, or an option that is unknown or has a wrong value (named on standard error).
     """
     comments = _comments(settings)
-    hints = get_type_hints(settings)
+    hints = get_type_hints(settings, include_extras=True)
     parser = argparse.ArgumentParser(
         description=sys.modules[settings.__module__].__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -39,24 +55,48 @@ def from_command_line(settings: type[Settings], arguments: list[str] | None = No
         parser.add_argument(_option(field.name), default=field.default, help=help, **_parsing(hints[field.name]))
     values = vars(parser.parse_args(arguments))
     chosen = settings(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    for name, value in vars(chosen).items():
+        _check_range(name, value, hints[name])
     print("\n".join(f"{_option(name)} {_shown(value)}" for name, value in vars(chosen).items()), flush=True)
     return chosen
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call a script's `main`; a user's mistake and Ctrl-C end it with one line on standard error instead of a traceback.
+    """Call a script's `main`; what is no fault of ours ends it with one line on standard error instead of a traceback.
 
-    :raises SystemExit: status 1 after an `InputError`, 130 after Ctrl-C.
+    :raises SystemExit: status 1 after an `InputError`, and where the disk or the memory fails; 130 after Ctrl-C.
     """
     try:
         main()
     except InputError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:  # such as a full disk, or a name that is too long
+        sys.exit(f"error: {error}; check that path, its permissions and the free space")
+    except MemoryError:
+        sys.exit("error: the memory does not suffice; lower --batch-size, or end other programs")
     except KeyboardInterrupt:
         print(
             "\nstopped by Ctrl-C; what was finished is kept, and the same command goes on from there", file=sys.stderr
         )
         sys.exit(130)
+
+
+def _check_range(name: str, value: Any, hint: Any) -> None:
+    """Refuse a number outside its range, whether the command line or an edited default gave it."""
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, int | float):
+            allowed = next((part for part in _parts(hint) if isinstance(part, Range)), Range())
+            if not allowed.least <= number <= allowed.most:  # nor what is not a number
+                raise InputError(
+                    f"expected {_option(name)} between {allowed.least} and {allowed.most}, found {number}: see --help"
+                )
+
+
+def _parts(hint: Any) -> Iterator[Any]:
+    """Yield what a type is made of, with the ranges of its numbers."""
+    yield hint
+    for part in get_args(hint):
+        yield from _parts(part)
 
 
 def _option(name: str) -> str:
@@ -87,6 +127,8 @@ def _parsing(hint: Any) -> dict[str, Any]:
     """Translate a type into the arguments of `ArgumentParser.add_argument`."""
     if get_origin(hint) in (Union, types.UnionType):  # X | None
         (hint,) = (part for part in get_args(hint) if part is not type(None))
+    if get_origin(hint) is Annotated:  # a number with its range
+        hint = get_args(hint)[0]
     if hint is bool:
         return {"action": argparse.BooleanOptionalAction}
     if get_origin(hint) is tuple:

@@ -57,7 +57,9 @@ def from_karpathy(path: Path) -> Splits:
     splits: Splits = {"train": [], "dev": [], "test": []}
     for image in descriptions.read_karpathy(text, path):
         if image["split"] not in KARPATHY:
-            raise InputError(f"expected the splits {', '.join(KARPATHY)} in {path}, found {image['split']!r}")
+            raise InputError(
+                f"expected the splits {', '.join(KARPATHY)} in {path}, found {image['split']!r}; get it again"
+            )
         splits[KARPATHY[image["split"]]].append(image["filename"])
     return splits
 
@@ -68,7 +70,9 @@ def draw(names: list[str], seed: int) -> Splits:
     :raises InputError: there are fewer than eight.
     """
     if len(names) < 8:
-        raise InputError(f"expected at least 8 captioned photographs to draw splits from, found {len(names)}")
+        raise InputError(
+            f"expected at least 8 captioned photographs to draw splits from, found {len(names)}; check both paths"
+        )
     shuffled = random.Random(seed).sample(sorted(names), len(names))
     eighth = len(names) // 8
     return {"train": shuffled[2 * eighth :], "dev": shuffled[:eighth], "test": shuffled[eighth : 2 * eighth]}

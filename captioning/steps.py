@@ -50,13 +50,13 @@ def write_features(
     :raises InputError: as `features.extract`.
     """
     machine.warn(path.parent, *features.needs(encoder, len(paths), batch_size))
-    partial, fingerprint = path.with_name("features.partial"), files.fingerprint(encoder)
+    partial, fingerprint = path.with_suffix(".partial"), files.fingerprint(encoder)
     extracted, skipped = features.extract_resumably(encoder, paths, partial, fingerprint, batch_size, precision)
     (_, height, width, _), (_, dimension) = encoder.input_shape, encoder.output_shape
     shape = {"height": height, "width": width, "dimension": dimension}
     files.write_features(path, extracted)
     files.write_origin(path, {"encoder": fingerprint, **shape, "precision": precision, "cleaning": cleaning})
-    _list_skipped(path.with_name("skipped.txt"), skipped)
+    _list_skipped(path.with_name(f"{path.stem.replace('features', 'skipped')}.txt"), skipped)
     partial.unlink()
     print(f"wrote {path}: {len(extracted):,} photographs x {dimension}")
 

@@ -4,6 +4,7 @@ Into the run's folder go checkpoint.weights.h5 (after each epoch: weights, optim
 history.csv and history.png.
 """
 
+import io
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -51,7 +52,6 @@ def fit(
     :param identity: settings that must not change between a run and its continuation (plain values).
     :raises InputError: the loss is not a number, the folder belongs to a run with another identity, or another run is writing there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     with files.locked(folder):
         keeper = Keeper(folder, {**identity, "seed": seed, "steps an epoch": steps}, callbacks)
         with model.distribute_strategy.scope():
@@ -173,10 +173,12 @@ def kept_variables(model: keras.Model) -> list[keras.Variable]:
 
 def write_checkpoint(path: Path, state: dict[str, Any], variables: Sequence[keras.Variable]) -> None:
     """Write plain state and variables, atomically: a dataset `state` (JSON) and one dataset for each variable, named by its position."""
-    with files.replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    content = io.BytesIO()  # not the file itself: on a full disk HDF5 floods the terminal and then crashes
+    with h5py.File(content, "w") as file:
         file["state"] = json.dumps(state, default=float)  # NumPy numbers too
         for position, variable in enumerate(variables):
             file[f"variables/{position:05d}"] = variable.numpy()
+    files.write_bytes(path, content.getvalue())
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Any], list[np.ndarray]]:
@@ -185,7 +187,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], list[np.ndarray]]:
     :raises InputError: the file is damaged.
     """
     try:
-        with h5py.File(path) as file:
+        with files.opened_hdf5(path) as file:
             return json.loads(file["state"][()]), [dataset[()] for dataset in file["variables"].values()]
     except (OSError, KeyError, ValueError) as error:
         raise InputError(

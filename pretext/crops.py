@@ -3,8 +3,14 @@
 A crop of a photograph X is R X C', with a matrix R for its rows and C for its columns.
 """
 
+from typing import Annotated
+
+from captioning.settings import Range
+
 import numpy as np
 import tensorflow as tf
+
+Smallest = Annotated[float, Range(least=0.01, most=1)]  # share of a photograph's area
 
 
 def crop(draws: tf.Tensor, height: int, width: int, size: int, smallest: float) -> tuple[tf.Tensor, tf.Tensor]:

@@ -30,7 +30,7 @@ class Settings:
 
     network: str = "resnet50"  # resnet18, resnet34, resnet50, or any name in keras.applications, such as ResNet50
     weights: str = "untrained"  # untrained; for keras.applications also imagenet (downloaded) or a weights file
-    size: int = 224  # height and width of the photographs that the encoder takes, in pixels
+    size: settings.Count = 224  # height and width of the photographs that the encoder takes, in pixels
     stem: Stem = "imagenet"  # how resnet18 to 50 begin: imagenet 7x7/2, small 3x3/2, cifar 3x3/1 without a max-pool
     seed: int = 0  # decides the weights of an untrained network
     out: Path = Path("encoder.keras")  # the encoder's file
@@ -110,9 +110,9 @@ def application(network: str, weights: str, size: int) -> keras.Model:
     """
     build = getattr(keras.applications, network, None)
     if not callable(build):
-        raise InputError(f"--network {network} is unknown: expected one of {', '.join([*DEPTHS, *_applications()])}")
+        raise InputError(f"--network {network} is unknown: choose one of {', '.join([*DEPTHS, *_applications()])}")
     if weights not in ("untrained", "imagenet") and not Path(weights).is_file():
-        raise InputError(f"--weights {weights} is no file: expected untrained, imagenet, or {network}'s weights file")
+        raise InputError(f"--weights {weights} is no file: give untrained, imagenet, or {network}'s weights file")
     source = None if weights == "untrained" else weights
     try:
         body = build(include_top=False, weights=source, input_shape=(size, size, 3), pooling="avg")
@@ -163,7 +163,7 @@ def _advice(weights: str) -> str:
         return "without a network, download the file named above elsewhere and give it: --weights FILE"
     if weights == "untrained":
         return "choose another --size"
-    return 'expected the weights of this very network without its classifier: Keras calls such files "notop"'
+    return 'give the weights of this very network without its classifier: Keras calls such files "notop"'
 
 
 def _preprocessing(preprocess) -> dict:

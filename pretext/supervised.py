@@ -30,18 +30,20 @@ class Settings:
     photographs: Path = Path("imagenette/train")  # labelled photographs: a sub-folder for each class
     out: Path = Path("supervised_run")  # folder for everything that is written
     depth: Literal[18, 34, 50] = 18  # layers of the ResNet
-    width: int = 64  # channels of its first stage
+    width: settings.Count = 64  # channels of its first stage
     stem: Stem = "small"  # imagenet: 7x7/2 and max-pool; small: 3x3/2 and max-pool, for 64 pixels; cifar: 3x3, for 32
-    size: int = 64  # height and width of a crop, in pixels
-    stored: int = 96  # height and width in which photographs are kept, from which crops are cut
-    encoder_size: int = 96  # height and width that encoder.keras takes; more than a crop, which is enlarged
-    epochs: int = 100  # passes over the photographs; SimCLR sees two views of each in a pass
-    batch_size: int = 256  # photographs in a batch
+    size: settings.Count = 64  # height and width of a crop, in pixels
+    stored: settings.Count = 96  # height and width in which photographs are kept, from which crops are cut
+    encoder_size: settings.Count = 96  # height and width that encoder.keras takes; more than a crop, which is enlarged
+    epochs: settings.Count = 100  # passes over the photographs; SimCLR sees two views of each in a pass
+    batch_size: settings.Count = 256  # photographs in a batch
     optimizer: Optimizer = "sgd"  # sgd with momentum .9; lars for batches of thousands; adamw
-    learning_rate: float = 0.12  # its peak for 256 photographs, scaled by batch_size / 256 (lars: .3, adamw: .001)
+    learning_rate: settings.Positive = (
+        0.12  # its peak for 256 photographs, scaled by batch_size / 256 (lars: .3, adamw: .001)
+    )
     weight_decay: float = 1e-3  # a step, times the learning rate (lars: 1e-6); not on biases and batch normalisation
     warm_up: float = 1.0  # epochs of linear warm-up before the cosine
-    smallest_crop: float = 0.2  # least share of the area in a crop
+    smallest_crop: crops.Smallest = 0.2  # least share of the area in a crop
     precision: devices.Policy = "float32"  # mixed_bfloat16 where the processor or GPU has it
     xla: bool = False  # compile the training step with XLA; on processors it is slower
     winograd: bool = True  # convolutions arranged for processors, twice as fast in float32; ignored on GPUs

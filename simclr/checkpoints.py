@@ -71,7 +71,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     if prefix := _tensorflow_prefix(path):
         return _tensorflow(prefix)
     if not path.is_file():
-        raise InputError(f"there is no checkpoint {path}: expected {FORMS}")
+        raise InputError(f"there is no checkpoint {path}: expected {FORMS}; check the path")
     if zipfile.is_zipfile(path):
         return _torch(path)
     with path.open("rb") as file:
@@ -250,7 +250,7 @@ def _tensorflow(prefix: str) -> dict[str, Tensor]:
     reader = tf.train.load_checkpoint(prefix)
     shapes = reader.get_variable_to_shape_map()
     keys = {name: name for name in sorted(shapes) if name != OBJECT_GRAPH}
-    if OBJECT_GRAPH in shapes:
+    if shapes.get(OBJECT_GRAPH) == []:
         graph = TrackableObjectGraph.FromString(reader.get_tensor(OBJECT_GRAPH))
         keys = {attribute.full_name: attribute.checkpoint_key for node in graph.nodes for attribute in node.attributes}
     return {

@@ -41,7 +41,9 @@ class Settings:
     out: Path = Path("Pre-trained/simclr_encoder.keras")  # the encoder's file
     prefix: str | None = None  # if the file holds several networks: how the names in the wanted one begin
     stem: Stem | None = None  # by default imagenet for 7x7 kernels, cifar for 3x3; small: 3x3/2 and a max-pool
-    size: int | None = None  # height and width of the photographs; by default 224, or 64 for small and 32 for cifar
+    size: settings.Count | None = (
+        None  # height and width of the photographs; by default 224, or 64 for small and 32 for cifar
+    )
 
 
 @dataclass(frozen=True)

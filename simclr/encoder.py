@@ -26,7 +26,7 @@ class Settings:
 
     run: Path = Path("simclr_run")  # folder of a run of simclr.main
     out: Path = Path("encoder.keras")  # the encoder's file
-    size: int = 96  # height and width of the photographs that the encoder takes, in pixels
+    size: settings.Count = 96  # height and width of the photographs that the encoder takes, in pixels
     compact: bool = False  # round weights to float16's precision and compress the file: half as large
 
 
@@ -43,13 +43,17 @@ def read_network(run: Path) -> keras.Model:
     """
     path = run / training.CHECKPOINT
     if not path.exists():
-        raise InputError(f"expected the folder of a run of simclr.main at {run}, found no {path.name} in it")
+        raise InputError(
+            f"expected the folder of a run of simclr.main at {run}, found no {path.name} in it; check the path"
+        )
     state, arrays = training.read_checkpoint(path)
     try:
         network = resnet(*(state["identity"][name] for name in ("depth", "stem", "width")))
         network.set_weights(arrays[: len(network.weights)])  # the first layer of SimCLR
     except (KeyError, ValueError) as error:
-        raise InputError(f"expected the checkpoint of a run of simclr.main at {path}: {error}") from error
+        raise InputError(
+            f"expected the checkpoint of a run of simclr.main at {path}, found another ({error}); check the path"
+        ) from error
     print(f"{path}: after epoch {len(state['history']['loss'])}")
     return network
 

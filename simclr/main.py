@@ -13,7 +13,7 @@ from typing import Literal
 
 from captioning import devices, settings, training
 from captioning.errors import InputError
-from pretext import photographs
+from pretext import crops, photographs
 from pretext.encoder import encoder, write
 from pretext.optimizers import Optimizer, optimizer
 from pretext.resnet import Stem, resnet
@@ -34,30 +34,34 @@ class Settings:
     list: tuple[Path, ...] = ()  # files that name the photographs to take; without one, all
     out: Path = Path("simclr_run")  # folder for everything that is written
     depth: Literal[18, 34, 50] = 18  # layers of the ResNet
-    width: int = 64  # channels of its first stage
+    width: settings.Count = 64  # channels of its first stage
     stem: Stem = "small"  # imagenet: 7x7/2 and max-pool; small: 3x3/2 and max-pool, for 64 pixels; cifar: 3x3, for 32
-    size: int = 64  # height and width of a view, in pixels; more sees finer things, at its square in time
-    stored: int = 96  # height and width in which photographs are kept, from which views are cut
-    encoder_size: int = 96  # height and width that encoder.keras takes; more than a view, which is an enlarged crop
-    epochs: int = 100  # passes over the photographs
-    batch_size: int = 256  # photographs in a batch; each view has 2 x batch_size - 2 negatives
+    size: settings.Count = 64  # height and width of a view, in pixels; more sees finer things, at its square in time
+    stored: settings.Count = 96  # height and width in which photographs are kept, from which views are cut
+    encoder_size: settings.Count = (
+        96  # height and width that encoder.keras takes; more than a view, which is an enlarged crop
+    )
+    epochs: settings.Count = 100  # passes over the photographs
+    batch_size: settings.Count = 256  # photographs in a batch; each view has 2 x batch_size - 2 negatives
     optimizer: Optimizer = "sgd"  # sgd with momentum .9; lars for batches of thousands; adamw
-    learning_rate: float = 0.12  # its peak for 256 photographs, scaled by batch_size / 256 (lars: .3, adamw: .001)
+    learning_rate: settings.Positive = (
+        0.12  # its peak for 256 photographs, scaled by batch_size / 256 (lars: .3, adamw: .001)
+    )
     weight_decay: float = 1e-3  # a step, times the learning rate (lars: 1e-6); not on biases and batch normalisation
     warm_up: float = 1.0  # epochs of linear warm-up before the cosine
-    temperature: float = 0.2  # of NT-Xent; lower looks harder at the nearest negatives
+    temperature: settings.Positive = 0.2  # of NT-Xent; lower looks harder at the nearest negatives
     head_layers: Literal[2, 3] = 2  # of the projection head
-    dimension: int = 128  # of the projections
-    smallest_crop: float = 0.2  # least share of the area in a crop; the paper's .08 is for long training
+    dimension: settings.Count = 128  # of the projections
+    smallest_crop: crops.Smallest = 0.2  # least share of the area in a crop; the paper's .08 is for long training
     strength: float = 0.5  # of the colour jitter; 1 is the paper's for ImageNet
-    blur: float = 0.5  # probability of a Gaussian blur
+    blur: settings.Share = 0.5  # probability of a Gaussian blur
     precision: devices.Policy = "float32"  # mixed_bfloat16 where the processor or GPU has it
     xla: bool = False  # compile the training step with XLA; on processors it is slower
     winograd: bool = True  # convolutions arranged for processors, twice as fast in float32; ignored on GPUs
     knn_train: Path | None = None  # labelled photographs (a sub-folder for each class) whose features vote
     knn_test: Path | None = None  # labelled photographs that are voted on
-    knn_every: int = 5  # epochs from one vote to the next
-    knn_most: int = 250  # photographs of each class that take part, the first by name
+    knn_every: settings.Count = 5  # epochs from one vote to the next
+    knn_most: settings.Count = 250  # photographs of each class that take part, the first by name
     seed: int = 0  # decides weights, order and views
 
 

@@ -1,5 +1,6 @@
 """Fixtures that several tests share: drawn photographs, the scripts as modules, the real data when it is there."""
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -9,11 +10,16 @@ from types import ModuleType
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from captioning import files
+
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
+TOKEN = "Flickr8k_text/Flickr8k.token.txt"
+TRAIN = "Flickr8k_text/Flickr_8k.trainImages.txt"
 
 
 @pytest.fixture
@@ -40,6 +46,54 @@ def photographs_folder(tmp_path: Path) -> Path:
         pixels = np.roll(ramp, number * 700).astype("uint8")
         Image.fromarray(pixels).save(folder / f"photo{number}.jpg", quality=95)
     return folder
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory) -> Path:
+    """A folder in which steps 1, 2 and 4 have run on eight drawn photographs, with every default in its place."""
+    folder = tmp_path_factory.mktemp("world")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        draw(folder)
+        for words in ("1_data_preprocessor", "2_train_IC_model --epochs 1", "4_tokenizer"):
+            command(words)()
+    finally:
+        os.chdir(before)
+    return folder
+
+
+def draw(folder: Path) -> None:
+    random, names = np.random.default_rng(0), [f"photo{number}" for number in range(8)]
+    for place in ("Flicker8k_Dataset", "Examples", "labelled/cat", "labelled/dog"):
+        (folder / place).mkdir(parents=True)
+        for name in names:
+            Image.fromarray(random.integers(0, 256, (16, 16, 3), "uint8")).save(folder / place / f"{name}.png")
+    captions = zip(names, ["red", "blue"] * 4, strict=True)
+    files.write_text(
+        folder / TOKEN, "".join(f"{name}.png#0\tA {colour} dog and cat run\n" for name, colour in captions)
+    )
+    for split, part in (("train", names[:6]), ("dev", names[6:])):
+        files.write_text(
+            folder / f"Flickr8k_text/Flickr_8k.{split}Images.txt", "".join(f"{name}.png\n" for name in part)
+        )
+    files.write_model(folder / "encoder.keras", toy_encoder())
+
+
+def command(words: str) -> Callable[[], None]:
+    """Return what a command line calls: `command("4_tokenizer --out FILE")()`."""
+    name, *arguments = words.split()
+    if ROOT not in map(Path, sys.path):
+        sys.path.append(str(ROOT))
+    return lambda: importlib.import_module(name).main(arguments)
+
+
+def toy_encoder(height: int | None = 8, channels: int = 3, dimension: int = 4, scale: float = 1) -> keras.Model:
+    """Return an encoder of a photograph's mean colour."""
+    keras.utils.set_random_seed(1)
+    pixels = keras.Input((height, height, channels), dtype="uint8")
+    mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(scale)(pixels))
+    return keras.Model(pixels, keras.layers.Dense(dimension)(mean))
 
 
 @pytest.fixture(scope="session")

@@ -170,12 +170,39 @@ def test_what_belongs_to_another_run_is_not_resumed(
     check_resuming(step, arguments, interrupted.parent, capsys, done=0)
 
 
+def test_shards_join_to_what_one_run_makes(step, arguments, tmp_path, capsys):
+    out, shared = tmp_path / "out", [*arguments, "--out", str(tmp_path / "shared")]
+    step.main(arguments)
+    with pytest.raises(InputError, match=r"shards of one division in .*shared, found none"):
+        step.main([*shared, "--merge"])
+    for shard in ("1/4", "3/4", "4/4"):
+        step.main([*shared, "--shard", shard])
+    with pytest.raises(InputError, match=r"expected 4 shards in .*shared, found 3: run --shard 2/4"):
+        step.main([*shared, "--merge"])
+    step.main([*shared, "--shard", "2/4"])
+    step.main([*shared, "--merge"])
+    assert "features.pkl: 6 of 6 photographs x 8" in capsys.readouterr().out
+    for name in ("features.json", "descriptions.txt"):
+        assert (out / name).read_bytes() == (tmp_path / "shared" / name).read_bytes()
+    one, joined = (files.read_features(folder / "features.pkl") for folder in (out, tmp_path / "shared"))
+    assert list(one) == list(joined)  # in bits too, where a batch of another size is not rounded otherwise
+    assert all(np.allclose(one[image], joined[image], rtol=1e-5, atol=1e-6) for image in one)
+    files.write_origin(tmp_path / "shared/features.3-of-4.pkl", {"encoder": "other"})
+    with pytest.raises(InputError, match=r"one encoder and one precision in all shards, found others in .*3-of-4\.pkl"):
+        step.main([*shared, "--merge"])
+    with pytest.raises(InputError, match="expected at most 6 shards of 6 photographs, found 7"):
+        step.main([*shared, "--shard", "1/7"])
+    for wrong in ("0/4", "5/4", "2-of-4"):
+        with pytest.raises(InputError, match=f"--shard i/n with i from 1 to n, such as 2/4, found {wrong}"):
+            step.main([*shared, "--shard", wrong])
+
+
 def test_errors_say_what_to_do(step, arguments, photographs_folder, tmp_path, encoder):
     with pytest.raises(
         InputError, match=r"python -m pretext\.encoder --network resnet50 --weights untrained --out .*nowhere"
     ):
         step.main([*arguments, "--encoder", str(tmp_path / "nowhere.keras")])
-    with pytest.raises(InputError, match="batch size of at least 1"):
+    with pytest.raises(InputError, match="--batch-size between 1 and"):
         step.main([*arguments, "--batch-size", "0"])
     (tmp_path / "other.txt").write_text("elsewhere.jpg#0\tA dog\n")
     with pytest.raises(InputError, match=r"elsewhere and so on, the photographs photo0\.jpg"):

@@ -1,7 +1,9 @@
 """Photographs of all kinds, and files that are none."""
 
+import os
 import struct
 import zlib
+from pathlib import Path
 
 from captioning import photographs
 from captioning.errors import InputError
@@ -127,6 +129,13 @@ def test_folders_without_photographs_are_errors(tmp_path):
         photographs.list_photographs(tmp_path / "notes.txt")
     with pytest.raises(InputError, match="found nothing"):
         photographs.list_photographs(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", [b"\xff.jpg", b"two\nlines.jpg", b"\x1b[2J.png"])
+def test_names_that_are_no_text_are_refused(tmp_path, name):
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).touch()
+    with pytest.raises(InputError, match="names that can be written as text"):
+        photographs.list_photographs(tmp_path)
 
 
 def test_ids_are_names_up_to_the_first_dot_and_unique(tmp_path):

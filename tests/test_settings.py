@@ -20,6 +20,9 @@ class Example:
     names: tuple[str, ...] = ()  # several names
     limit: int | None = None  # stop after so many
     mixed: bool = False  # compute in half precision
+    rate: settings.Positive = 0.1  # how fast
+    share: settings.Share = 0.5  # how much
+    rounds: settings.Count | None = None  # how often
     cleaning: Literal["seed", "natural"] = (
         "seed"  # which words are kept: so long a comment that the formatter breaks the line and puts the default between brackets
     )
@@ -29,7 +32,7 @@ def test_defaults_and_overrides(capsys):
     """Every option overrides its field, and all settings are printed."""
     words = ["--photographs", "x", "--names", "a", "b", "--limit", "3", "--mixed", "--cleaning", "natural"]
     chosen = settings.from_command_line(Example, words)
-    assert chosen == Example(Path("x"), 32, ("a", "b"), 3, True, "natural")
+    assert chosen == Example(Path("x"), 32, ("a", "b"), 3, True, cleaning="natural")
     assert "--batch-size 32" in capsys.readouterr().out
     assert settings.from_command_line(Example, []) == Example()
 
@@ -56,6 +59,24 @@ def test_wrong_options_are_named(words, capsys):
     assert stop.value.code == 2 and words[0] in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--batch-size", "-1", "expected --batch-size between 0 and 2147483647, found -1"),
+        ("--limit", "2147483648", "found 2147483648"),
+        ("--rounds", "0", "--rounds between 1 and"),
+        ("--rate", "0", "--rate between 1e-12 and"),
+        ("--rate", "nan", "found nan"),
+        ("--rate", "inf", "found inf"),
+        ("--share", "1.5", "--share between 0 and 1, found 1.5"),
+    ],
+)
+def test_numbers_out_of_range_are_named(option, value, message):
+    """Also where the default was edited, since a script's settings are checked, not its command line."""
+    with pytest.raises(InputError, match=message):
+        settings.from_command_line(Example, [option, value])
+
+
 def test_a_setting_needs_a_comment():
     """A field without a comment is an error of the programmer."""
 
@@ -70,7 +91,16 @@ def test_a_setting_needs_a_comment():
 
 
 @pytest.mark.parametrize(
-    ("raised", "code"), [(InputError("no photographs"), "error: no photographs"), (KeyboardInterrupt(), 130)]
+    ("raised", "code"),
+    [
+        (InputError("no photographs"), "error: no photographs"),
+        (
+            OSError(28, "No space left", "a"),
+            "error: [Errno 28] No space left: 'a'; check that path, its permissions and the free space",
+        ),
+        (MemoryError(), "error: the memory does not suffice; lower --batch-size, or end other programs"),
+        (KeyboardInterrupt(), 130),
+    ],
 )
 def test_run_ends_without_traceback(raised, code, monkeypatch):
     """A user's mistake and Ctrl-C end the script with one line and a status that is not zero."""

@@ -1,0 +1,79 @@
+"""Shards: the features of a large folder, made on several machines part by part, and joined."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from captioning import files, photographs
+from captioning.errors import InputError
+
+Item = TypeVar("Item")
+
+
+class Shard(NamedTuple):
+    """The part `number`, from 1, of `count` parts."""
+
+    number: int
+    count: int
+
+    @classmethod
+    def read(cls, text: str) -> "Shard":
+        """Return the shard that a text such as 2/4 means.
+
+        :raises InputError: the text has another form, or there is no such part.
+        """
+        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+        shard = cls(int(match[1]), int(match[2])) if match else cls(0, 0)
+        if not 1 <= shard.number <= shard.count:
+            raise InputError(f"expected --shard i/n with i from 1 to n, such as 2/4, found {text}: see --help")
+        return shard
+
+    @property
+    def name(self) -> str:
+        """What the files of this part are called, without an ending."""
+        return f"features.{self.number}-of-{self.count}"
+
+    def take(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Return every `count`-th item, so that all parts are equally large and equally hard.
+
+        :raises InputError: there are fewer items than parts.
+        """
+        if len(items) < self.count:
+            raise InputError(
+                f"expected at most {len(items)} shards of {len(items)} photographs, found {self.count}: see --help"
+            )
+        return items[self.number - 1 :: self.count]
+
+
+def join(folder: Path, paths: Sequence[Path]) -> None:
+    """Write the features of all shards in a folder as if one run had made them all, and say how many there are.
+
+    :param paths: all photographs, in the order of the features.
+    :raises InputError: shards are missing, or they are of several encoders or of several counts.
+    """
+    matches = [re.fullmatch(r"features\.(\d+)-of-(\d+)\.pkl", path.name) for path in folder.glob("features.*-of-*.pkl")]
+    found = {Shard(int(match[1]), int(match[2])) for match in matches if match}
+    counts = {shard.count for shard in found}
+    if len(counts) != 1:
+        raise InputError(
+            f"expected the shards of one division in {folder}, found {sorted(counts) or 'none'}; make them with --shard i/n"
+        )
+    all_shards = [Shard(number, count) for count in counts for number in range(1, count + 1)]
+    if missing := [f"{shard.number}/{shard.count}" for shard in all_shards if shard not in found]:
+        raise InputError(
+            f"expected {len(all_shards)} shards in {folder}, found {len(found)}: run --shard {', '.join(missing)}"
+        )
+    paths = [folder / f"{shard.name}.pkl" for shard in all_shards]
+    origins = [files.read_origin(path) for path in paths]
+    for path, origin in zip(paths, origins, strict=True):
+        if origin is None or origin != origins[0]:
+            raise InputError(
+                f"expected one encoder and one precision in all shards, found others in {path}: make it again"
+            )
+    joined = {image: feature for path in paths for image, feature in files.read_features(path).items()}
+    ordered = {image: joined[image] for image in photographs.by_id(paths) if image in joined}
+    path = folder / "features.pkl"
+    files.write_features(path, ordered)
+    files.write_origin(path, origins[0])
+    print(f"wrote {path}: {len(ordered):,} of {len(paths):,} photographs x {origins[0]['dimension']}")

@@ -1,0 +1,276 @@
+"""Files from strangers that mean harm: each is refused before anything in it runs, in a second and a gigabyte beyond the imports."""
+
+import io
+import json
+import os
+import pickle
+import resource
+import struct
+import time
+import zipfile
+import zlib
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+
+from captioning import captioner, files, photographs, training
+from captioning.errors import InputError
+from captioning.photographs import Unreadable
+from pretext.photographs import load
+from simclr import checkpoints, convert_checkpoint
+from tests.test_files import write_old_captioner
+from tests.test_pickles import Runs
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+GIGABYTE, SECOND = 1 << 30, 1.0
+MARK = "was_run"  # the file that a hostile one would make in the working folder
+
+
+@contextmanager
+def bounded():
+    """Allow a gigabyte more than the process has, and a second of all its threads."""
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (size + GIGABYTE, limits[1]))
+    start = time.process_time()
+    try:
+        yield
+        assert time.process_time() - start < SECOND
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch) -> Callable:
+    """Check that a reader refuses a file by an error that names it, without the limit's help and without running anything."""
+    monkeypatch.chdir(tmp_path)
+
+    def check(read: Callable, path: Path, message: str) -> None:
+        with bounded(), pytest.raises(InputError, match=message) as caught:
+            read(path)
+        assert str(path) in str(caught.value) and not isinstance(caught.value.__cause__, MemoryError)
+        assert not list(tmp_path.rglob(MARK))
+
+    return check
+
+
+# Pickles -------------------------------------------------------------------------------------------------------------
+
+
+def laughs() -> bytes:
+    """Return a pickle of lists of ten lists each, eleven deep: 100 billion when written out."""
+    value = ["ha"]
+    for _ in range(11):
+        value = [value] * 10
+    return pickle.dumps({"word_index": {"dog": value}, "maximum_length": 5})
+
+
+def encoded() -> bytes:
+    """Return a pickle that asks ten thousand times for one text of a megabyte in bytes."""
+    text = pickle.BINUNICODE + struct.pack("<I", 1 << 20) + b"a" * (1 << 20) + pickle.BINPUT + b"\0"
+    encode = pickle.GLOBAL + b"_codecs\nencode\n" + pickle.BINPUT + b"\1"
+    latin = pickle.SHORT_BINUNICODE + b"\6latin1" + pickle.BINPUT + b"\2"
+    once = b"".join(pickle.BINGET + bytes([number]) for number in (1, 0, 2)) + pickle.TUPLE2 + pickle.REDUCE
+    return b"\x80\4" + text + encode + latin + pickle.EMPTY_LIST + (once + pickle.APPEND) * 10_000 + pickle.STOP
+
+
+def widened() -> bytes:
+    """Return a pickle of ten thousand features that are one and the same array of half a megabyte, two bytes a number."""
+    return pickle.dumps(dict.fromkeys(map(str, range(10_000)), np.zeros((1, 1 << 18), "f2")))
+
+
+def colliding() -> bytes:
+    """Return a pickle of integers of one and the same hash as keys, each of which is compared with all before it."""
+    numbers = ((number * ((1 << 61) - 1)).to_bytes(12, "little") for number in range(1, 30_000))
+    keys = b"".join(pickle.LONG1 + b"\x0c" + number + pickle.NONE for number in numbers)
+    return b"\x80\4" + pickle.EMPTY_DICT + pickle.MARK + keys + pickle.SETITEMS + pickle.STOP
+
+
+PICKLES = {
+    "os.system": (pickle.dumps({"a": Runs(os.system, f"touch {MARK}")}), "names posix.system"),
+    "eval": (pickle.dumps(Runs(eval, f"open('{MARK}', 'w')")), "names builtins.eval"),
+    "nested reduces": (pickle.dumps(Runs(getattr, Runs(__import__, "os"), "system")), "names builtins.getattr"),
+    "huge array": (pickle.dumps({"a": Runs(np.ndarray, (1, 1 << 36), "<f4", b"1234")}), "has 4 bytes"),
+    "huge bytearray": (b"\x80\x05" + pickle.BYTEARRAY8 + struct.pack("<Q", 1 << 36) + b"x.", "damaged pickle"),
+    "billion laughs": (laughs(), "expected"),
+    "one text, encoded ten thousand times": (encoded(), "expected"),
+    "one array, widened ten thousand times": (widened(), "would unpack to|expected a tokenizer"),
+    "integers that collide": (colliding(), "neither text nor a usual number"),
+    "deep": (b"\x80\4" + pickle.EMPTY_LIST + pickle.TUPLE1 * 50_000 + pickle.STOP, "expected"),
+}
+
+
+@pytest.mark.parametrize("read", [files.read_features, files.read_tokenizer])
+@pytest.mark.parametrize("name", PICKLES)
+def test_pickles(name, read, refused, tmp_path):
+    data, message = PICKLES[name]
+    (tmp_path / "file.pkl").write_bytes(data)
+    refused(read, tmp_path / "file.pkl", message)
+
+
+# Archives ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def members(tmp_path_factory) -> dict[str, bytes]:
+    """The members of a captioner's archive."""
+    path = tmp_path_factory.mktemp("whole") / "model.keras"
+    files.write_captioner(path, captioner.build(6, 4), files.Tokenizer({"a": 1, "b": 2, "c": 3}, 5), {"encoder": "abc"})
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def model_config(layer: dict) -> bytes:
+    """Return the configuration of a model of 30,000 numbers and one more layer."""
+    model = keras.Sequential([keras.Input((30_000,)), keras.layers.Activation("linear", name="victim")])
+    config = json.loads(model.to_json())
+    config["config"]["layers"][1] = {**config["config"]["layers"][1], "build_config": None, **layer}
+    return json.dumps(config).encode()
+
+
+def layer(name: str, module: str = "keras.layers", **config: object) -> dict:
+    return {"class_name": name, "module": module, "registered_name": None, "config": {"name": "victim", **config}}
+
+
+def weights(change: Callable[[h5py.File], object]) -> bytes:
+    file = io.BytesIO()
+    with h5py.File(file, "w") as opened:
+        change(opened)
+    return file.getvalue()
+
+
+CODE = keras.layers.Lambda(lambda x: os.system(f"touch {MARK}")).get_config()["function"]
+ARCHIVES = {
+    "Lambda": ({"config.json": model_config(layer("Lambda", function=CODE))}, "cannot load"),
+    "a module": ({"config.json": model_config(layer("system", "os"))}, "cannot load"),
+    "a class of a module": ({"config.json": model_config(layer("Popen", "subprocess", args=["touch", MARK]))}, "cannot load"),
+    "a function of Keras": ({"config.json": model_config(layer("get_file", "keras.utils", origin="file:///etc/hostname"))}, "cannot load"),
+    "a SavedModel": ({"config.json": model_config(layer("TFSMLayer", filepath="/tmp"))}, "cannot load"),
+    "a torch module": ({"config.json": model_config(layer("TorchModuleWrapper", module="x"))}, "cannot load"),
+    "a vocabulary elsewhere": ({"config.json": model_config(layer("StringLookup", vocabulary="/etc/hostname"))}, "cannot load"),
+    "more weights than numbers": ({"config.json": model_config(layer("Dense", units=40_000))}, "more weights than"),
+    "a deep configuration": ({"config.json": b"[" * 100_000}, "cannot load"),
+    "a path upwards": ({"../" + MARK: b"x"}, "is none that a model needs"),
+    "an absolute path": ({"/tmp/" + MARK: b"x"}, "is none that a model needs"),
+    "a bomb": ({"metadata.json": b"0" * (1 << 26)}, "would unpack to"),
+    "a large configuration": ({"config.json": os.urandom(5 << 20)}, "configuration has more than"),
+    "external link": ({files.WEIGHTS: weights(lambda file: file.__setitem__("a", h5py.ExternalLink("/etc/hostname", "/")))}, "is a link to"),
+    "soft link": ({files.WEIGHTS: weights(lambda file: file.__setitem__("a", h5py.SoftLink("/b")))}, "is a link to"),
+    "external storage": (
+        {files.WEIGHTS: weights(lambda file: file.create_dataset("a", (9,), "u1", external=[("/etc/hostname", 0, 9)]))},
+        "lie in another file",
+    ),
+    "absurd shape": ({files.WEIGHTS: weights(lambda file: file.create_dataset("a", (1 << 40, 1 << 30), "f4", chunks=(1, 6)))}, "would unpack to"),
+    "no weights": ({files.WEIGHTS: b""}, "found something else"),
+    "memory of another form": ({files.MEMORY: b"[]"}, "expected a tokenizer and an origin"),
+    "origin of another form": ({files.MEMORY: b'{"origin": {"encoder": 3}}'}, "expected the origin"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_archives(name, members, refused, tmp_path):
+    changed, message = ARCHIVES[name]
+    with zipfile.ZipFile(tmp_path / "model.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        for member, data in (members | changed).items():
+            archive.writestr(member, data)
+    refused(files.read_captioner, tmp_path / "model.keras", message)
+
+
+# HDF5 ----------------------------------------------------------------------------------------------------------------
+
+
+def test_one_dataset_under_a_thousand_names(refused, tmp_path):
+    write_old_captioner(tmp_path / "old.h5", captioner.build(6, 4))
+    with h5py.File(tmp_path / "old.h5", "r+") as file:
+        group = file["model_weights/dense_3"]
+        group["large"] = np.zeros((1 << 20,), "f4")
+        group.attrs["weight_names"] = ["large"] * 1000
+    refused(files.read_captioner, tmp_path / "old.h5", "would unpack to")
+
+
+def test_a_layer_of_no_width(refused, tmp_path):
+    write_old_captioner(tmp_path / "old.h5", captioner.build(6, 4))
+    with h5py.File(tmp_path / "old.h5", "r+") as file:
+        group, name = file["model_weights/dense_3"], "dense_3/weight_0:0"
+        del group[name]
+        group[name] = np.zeros((1 << 40, 0), "f4")
+    refused(files.read_captioner, tmp_path / "old.h5", "merge model")
+
+
+ELSEWHERE = {
+    "links": lambda file, name: file.__setitem__(name, h5py.ExternalLink("/etc/hostname", "/")),
+    "storage": lambda file, name: file.create_dataset(name, (1, 8, 8, 3), "u1", external=[("/etc/hostname", 0, 192)]),
+    "shapes": lambda file, name: file.create_dataset(name, (1 << 30, 99, 99, 3), "u1", chunks=(1, 9, 9, 3)),
+}
+
+
+@pytest.mark.parametrize("kind", ELSEWHERE)
+def test_photographs_and_checkpoints_in_hdf5(kind, refused, tmp_path):
+    for name, read in (
+        ("train_img", lambda path: load([path], (8, 8), tmp_path)),
+        ("variables/00000", training.read_checkpoint),
+    ):
+        with h5py.File(tmp_path / "file.h5", "w") as file:
+            ELSEWHERE[kind](file, name)
+        refused(read, tmp_path / "file.h5", "refused")
+
+
+# Photographs and checkpoints of other frameworks ---------------------------------------------------------------------
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int, height: int, *chunks: bytes) -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + chunk(b"IEND", b"")
+
+
+PICTURES = {
+    "a bomb": png(40_000, 40_000, chunk(b"IDAT", zlib.compress(bytes(1 << 20)))),
+    "a larger bomb": png(1 << 30, 1 << 30, chunk(b"IDAT", zlib.compress(bytes(1 << 20)))),
+    "a text that is a bomb": png(8, 8, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1 << 28)))),
+    "a profile that is a bomb": png(8, 8, chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(1 << 28)))),
+    "PostScript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(was_run) (w) file\n",
+    "a vector": b'<svg xmlns="http://www.w3.org/2000/svg"><script>1</script></svg>',
+}
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "picture.png").write_bytes(PICTURES[name])
+    with bounded(), pytest.raises(Unreadable):
+        photographs.read(tmp_path / "picture.png", 8, 8)
+    assert not (tmp_path / MARK).exists()
+
+
+CHECKPOINTS = {
+    "huge bytearray": b"\x80\x05" + pickle.BYTEARRAY8 + struct.pack("<Q", 1 << 36) + b"x.",
+    "deep": b"\x80\x04" + b"".join(b"}\x8c\x01a" for _ in range(50_000)) + b"N" + b"s" * 50_000 + b".",
+    "code": pickle.dumps({"state_dict": Runs(os.system, f"touch {MARK}")}, 2),
+}
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_checkpoints(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with zipfile.ZipFile(tmp_path / "model.ckpt", "w") as archive:
+        archive.writestr("archive/data.pkl", CHECKPOINTS[name])
+    with bounded(), pytest.raises(InputError, match=r"damaged|no network that fits"):
+        convert_checkpoint.find(checkpoints.read(tmp_path / "model.ckpt"))
+    assert not (tmp_path / MARK).exists()
+
+
+def test_safetensors_that_claim_more_than_they_hold(refused, tmp_path):
+    header = json.dumps({"a": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}}).encode()
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    refused(checkpoints.read, tmp_path / "model.safetensors", "does not fit")
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", 1 << 60) + b"{}")
+    assert checkpoints.read(tmp_path / "model.safetensors") == {}
