@@ -43,6 +43,11 @@ def from_command_line(settings: type[Settings], arguments: list[str] | None = No
     return chosen
 
 
+def without(config: Any, *names: str) -> dict[str, Any]:
+    """Return the chosen settings by name, but those named."""
+    return {name: value for name, value in vars(config).items() if name not in names}
+
+
 def run(main: Callable[[], None]) -> None:
     """Call a script's `main`; a user's mistake and Ctrl-C end it with one line on standard error instead of a traceback.
 
