@@ -20,7 +20,7 @@ from PIL import Image
 from tqdm import tqdm
 
 THREADS = 4  # decoding leaves Python's lock, so a few threads keep the cores busy
-AHEAD = 512  # photographs read in one go
+AHEAD = 128  # photographs read in one go: 57 MB at 384 pixels
 
 
 class Labelled(NamedTuple):
@@ -43,15 +43,37 @@ def load(sources: Sequence[Path], size: tuple[int, int], folder: Path, lists: Se
             raise InputError(
                 f"{sources[0]} has no names that a list could restrict: leave out the list, or give folders"
             )
-        return _load_hdf5(sources[0], size, folder)
+        return load_hdf5(sources[0], "train_img", size, folder)
+    pixels, _ = _load_files(select(sources, lists), size, folder)
+    return pixels
+
+
+def select(sources: Sequence[Path], lists: Sequence[Path] = ()) -> list[Path]:
+    """Return the photographs in folders, searched recursively; where there are lists, those whose id is in one of them.
+
+    :raises InputError: there are none.
+    """
     paths = [path for source in sources for path in photographs.list_photographs(source, recursive=True)]
     if lists:
         wanted = {image for path in lists for image in files.read_image_list(path)}
         paths = [path for path in paths if path.name.split(".")[0] in wanted]
         if not paths:
             raise InputError(f"none of the photographs in {_names(sources)} is named in {_names(lists)}: check both")
-    pixels, _ = _load_files(paths, size, folder)
-    return pixels
+    return paths
+
+
+def decode(paths: Sequence[Path], read: Callable[[Path], np.ndarray]) -> Iterator[np.ndarray | Unreadable]:
+    """Yield what `read` makes of each photograph, in order, or why it cannot be read; threads read ahead."""
+
+    def attempt(path: Path) -> np.ndarray | Unreadable:
+        try:
+            return read(path)
+        except Unreadable as error:
+            return error
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        for first in range(0, len(paths), AHEAD):
+            yield from threads.map(attempt, paths[first : first + AHEAD])
 
 
 def load_labelled(source: Path, size: tuple[int, int], folder: Path, most: int | None = None) -> Labelled:
@@ -115,46 +137,61 @@ def rows(pixels: np.ndarray, indices: tf.Tensor) -> tf.Tensor:
 def _load_files(paths: Sequence[Path], size: tuple[int, int], folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return the pixels of the readable files, and which files these are, (N,) of indices."""
 
-    def decoded() -> Iterator[bytes | Unreadable]:
-        with ThreadPoolExecutor(THREADS) as threads:
-            for first in range(0, len(paths), AHEAD):
-                yield from threads.map(lambda path: _read(path, size), paths[first : first + AHEAD])
-
+    decoded = decode(paths, lambda path: photographs.read(path, *size))
     versions = [(path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    return _kept(folder, size, [path.as_posix() for path in paths], versions, decoded())
+    return _kept(folder, size, [path.as_posix() for path in paths], versions, decoded)
 
 
-def _read(path: Path, size: tuple[int, int]) -> bytes | Unreadable:
-    try:
-        return photographs.read(path, *size).tobytes()
-    except Unreadable as error:
-        return error
+def load_hdf5(path: Path, dataset: str, size: tuple[int, int], folder: Path) -> np.ndarray:
+    """Return one dataset of a file of jigsaw.to_hdf5, or of the original's, as `load` does; rows without a photograph are skipped.
 
-
-def _load_hdf5(path: Path, size: tuple[int, int], folder: Path) -> np.ndarray:
+    :param dataset: `train_img`, `val_img` or `test_img`: uint8 (N, S, S, 3).
+    :raises InputError: there is no such dataset, the file is cut short, or the data lie elsewhere.
+    """
     try:
         with h5py.File(path) as file:
-            images = file["train_img"]
-            if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
-                raise InputError(
-                    f"expected uint8 N x S x S x 3 in train_img of {path}, found {images.dtype} {images.shape}"
-                )
-            chunks = (images[first : first + AHEAD] for first in range(0, len(images), AHEAD))
-            decoded = (_resized(image, size) for chunk in chunks for image in chunk)
-            names, version = [f"{path} row {row}" for row in range(len(images))], path.stat().st_mtime_ns
-            return _kept(folder, size, names, version, decoded)[0]
+            images = _dataset(file, dataset, path)
+            names = [f"{path} {dataset} row {row}" for row in range(len(images))]
+            version = (path.stat().st_size, path.stat().st_mtime_ns)
+            return _kept(folder, size, names, version, (_resized(image, size) for image in _rows_of(images, path)))[0]
     except (OSError, KeyError) as error:
-        raise InputError(f"expected an HDF5 file with the dataset train_img at {path}: {error}") from error
+        raise _damaged(path, dataset, error) from error
 
 
-def _resized(image: np.ndarray, size: tuple[int, int]) -> bytes | Unreadable:
-    if not image.any():  # the original allocates more rows than it fills
+def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
+    """Return photographs that lie in this very file."""
+    if isinstance(file.get(name, getlink=True), h5py.SoftLink | h5py.ExternalLink):
+        raise InputError(f"refused {path}: {name} is a link to somewhere else")
+    images = file[name]
+    if not isinstance(images, h5py.Dataset) or images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+        raise InputError(f"expected uint8 N x S x S x 3 in {name} of {path}, found {images}")
+    if images.external or images.is_virtual or images.nbytes > 100 * path.stat().st_size:
+        raise InputError(f"refused {path}: the data of {name} ({images.nbytes:,} bytes claimed) do not lie in the file")
+    return images
+
+
+def _rows_of(images: h5py.Dataset, path: Path) -> Iterator[np.ndarray]:
+    for first in range(0, len(images), AHEAD):
+        try:
+            chunk = images[first : first + AHEAD]
+        except OSError as error:
+            raise _damaged(path, images.name, error) from error
+        yield from chunk
+
+
+def _damaged(path: Path, dataset: str, error: Exception) -> InputError:
+    return InputError(f"expected a whole HDF5 file with the dataset {dataset} at {path}: {error}; "
+                      "copy it again, or make one with `python -m jigsaw.to_hdf5`")  # fmt: skip
+
+
+def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray | Unreadable:
+    if not image.any():  # the original allocates three times the rows that it fills
         return Unreadable("an empty row")
-    return Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR).tobytes()
+    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
 
 
 def _kept(
-    folder: Path, size: tuple[int, int], names: Sequence[str], version: object, decoded: Iterator[bytes | Unreadable]
+    folder: Path, size: tuple[int, int], names: Sequence[str], version: object, decoded: Iterator[np.ndarray | Unreadable]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the pixels of `decoded`, which is used only if no run before this has left them in the folder, and their indices."""
     key = hashlib.sha256(repr((size, names, version)).encode()).hexdigest()[:12]
@@ -171,7 +208,7 @@ def _kept(
     return pixels, np.flatnonzero([name not in skipped for name in names])
 
 
-def _write(path: Path, names: Sequence[str], decoded: Iterator[bytes | Unreadable]) -> dict[str, str]:
+def _write(path: Path, names: Sequence[str], decoded: Iterator[np.ndarray | Unreadable]) -> dict[str, str]:
     """Write the photographs one after the other, and return why some are missing."""
     skipped = {}
     with files.replacing(path) as temporary, temporary.open("wb") as file:

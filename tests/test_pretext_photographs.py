@@ -34,8 +34,8 @@ def test_all_photographs_are_decoded_and_bad_files_listed(photographs_folder, tm
 def test_photographs_are_decoded_once_until_they_change(photographs_folder, tmp_path, monkeypatch):
     first = np.array(photographs.load([photographs_folder], SIZE, tmp_path / "out"))
     decoded = []
-    read = photographs._read
-    monkeypatch.setattr(photographs, "_read", lambda path, size: decoded.append(path.name) or read(path, size))
+    read = single.read
+    monkeypatch.setattr(single, "read", lambda path, *size: decoded.append(path.name) or read(path, *size))
     assert np.array_equal(photographs.load([photographs_folder], SIZE, tmp_path / "out"), first)
     assert not decoded
     (photographs_folder / "photo0.jpg").write_bytes((photographs_folder / "photo1.jpg").read_bytes())
@@ -44,11 +44,11 @@ def test_photographs_are_decoded_once_until_they_change(photographs_folder, tmp_
 
 
 def test_a_killed_decoding_begins_anew(photographs_folder, tmp_path, monkeypatch):
-    def interrupt(path, size):
+    def interrupt(path, *size):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(photographs, "_read", interrupt)
+        patch.setattr(single, "read", interrupt)
         photographs.load([photographs_folder], SIZE, tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
     assert len(photographs.load([photographs_folder], SIZE, tmp_path / "out")) == 6
@@ -74,6 +74,50 @@ def test_an_hdf5_file_is_read_without_its_empty_rows(tmp_path):
     assert list(skipped(tmp_path / "out").values()) == ["an empty row"]
     with pytest.raises(InputError, match="no names that a list could restrict"):
         photographs.load([tmp_path / "photographs.hdf5"], (16, 16), tmp_path, [tmp_path / "list.txt"])
+
+
+def test_a_dataset_is_chosen_by_name_and_its_empty_rows_counted(tmp_path, capsys):
+    path = tmp_path / "original.h5"
+    with h5py.File(path, "w") as file:  # the original's: three times the rows that it fills
+        for number, name in enumerate(("train_img", "val_img")):
+            file.create_dataset(name, (300, 8, 8, 3), "uint8")[:100] = number + 1
+    pixels = photographs.load_hdf5(path, "val_img", (8, 8), tmp_path / "out")
+    assert pixels.shape == (100, 8, 8, 3) and np.all(pixels == 2)
+    assert "skipped 200 of 300 photographs" in capsys.readouterr().out
+    assert np.all(photographs.load_hdf5(path, "train_img", (8, 8), tmp_path / "out") == 1)
+
+
+def test_an_hdf5_file_cut_short_or_damaged_within_is_an_error(tmp_path):
+    path = tmp_path / "short.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("train_img", data=np.ones((50, 8, 8, 3), "uint8"), chunks=(1, 8, 8, 3), fletcher32=True)
+        where = file["train_img"].id.get_chunk_info(7).byte_offset
+    whole = path.read_bytes()
+    for damaged in (whole[: len(whole) * 2 // 3], whole[:where] + b"\7" + whole[where + 1 :]):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"expected a whole HDF5 file .* train_img .*short\.h5"):
+            photographs.load_hdf5(path, "train_img", (8, 8), tmp_path / "out")
+        assert not list((tmp_path / "out").iterdir()) if (tmp_path / "out").exists() else True
+
+
+@pytest.mark.parametrize("elsewhere", ["external link", "soft link", "virtual", "nowhere"])
+def test_data_that_lie_elsewhere_are_refused(tmp_path, elsewhere):
+    path, other = tmp_path / "linked.h5", tmp_path / "other.h5"
+    with h5py.File(other, "w") as file:
+        file["secret"] = np.ones((2, 4, 4, 3), "uint8")
+    with h5py.File(path, "w") as file:
+        if elsewhere == "external link":
+            file["train_img"] = h5py.ExternalLink(other, "secret")
+        elif elsewhere == "soft link":
+            file["train_img"] = h5py.SoftLink("/nothing")
+        elif elsewhere == "virtual":
+            layout = h5py.VirtualLayout((2, 4, 4, 3), "uint8")
+            layout[:] = h5py.VirtualSource(other, "secret", (2, 4, 4, 3))
+            file.create_virtual_dataset("train_img", layout)
+        else:
+            file.create_dataset("train_img", (10**9, 256, 256, 3), "uint8", chunks=(1, 256, 256, 3))
+    with pytest.raises(InputError, match=r"refused .*linked\.h5"):
+        photographs.load_hdf5(path, "train_img", (4, 4), tmp_path / "out")
 
 
 @pytest.mark.parametrize("content", [None, {"other": np.zeros(1)}, {"train_img": np.zeros((2, 4, 4, 3))}])

@@ -1,0 +1,1 @@
+"""The jigsaw pretext task: an encoder learns to see by telling how nine shuffled tiles of a photograph were permuted."""

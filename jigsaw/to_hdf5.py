@@ -1,0 +1,104 @@
+"""Turn folders of photographs into one HDF5 file for jigsaw.main, which reads any part of it without loading the rest.
+
+    python -m jigsaw.to_hdf5 --photographs unlabeled2017 --out photographs.h5 --size 256
+
+Reads photographs, folders recursively; a square is cut somewhere out of each, as large as it has one, and resized. Writes the datasets
+train_img, val_img and test_img, uint8 (N, size, size, 3), with 85, 10 and 5% of them by chance, and beside the file a JSON of the same
+name that counts them and says which photographs could not be read, and why.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from captioning import files, settings
+from captioning.errors import InputError
+from captioning.photographs import Unreadable, open_rgb
+from pretext import photographs
+
+import h5py
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Edit these here, or override them on the command line."""
+
+    photographs: tuple[Path, ...] = (Path("Flicker8k_Dataset"),)  # folders, searched recursively
+    list: tuple[Path, ...] = ()  # files that name the photographs to take; without one, all
+    out: Path = Path("photographs.h5")  # the HDF5 file
+    size: int = 256  # height and width of the photographs in it, in pixels
+    seed: int = 0  # decides which photograph is where, and the squares
+
+
+def main(arguments: list[str] | None = None) -> None:
+    config = settings.from_command_line(Settings, arguments)
+    parts = split(photographs.select(config.photographs, config.list), config.seed)
+    config.out.parent.mkdir(parents=True, exist_ok=True)
+    with files.locked(config.out.parent):
+        counts, skipped = write(config.out, parts, config.size, config.seed)
+        report = config.out.with_suffix(".json")
+        files.write_json(report, {**counts, "skipped": skipped})
+    if skipped:
+        print(f"skipped {len(skipped):,} files that cannot be decoded: {report} says why")
+    found = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    print(f"wrote {config.out}: {found}, {config.size} x {config.size}, {config.out.stat().st_size / 1e9:.2f} GB")
+
+
+def split(paths: Sequence[Path], seed: int) -> dict[str, list[Path]]:
+    """Return 85, 10 and 5% of the paths in random order, by the name of their dataset."""
+    shuffled = Random(seed).sample(paths, len(paths))
+    val, test = len(paths) * 85 // 100, len(paths) * 95 // 100
+    return {"train_img": shuffled[:val], "val_img": shuffled[val:test], "test_img": shuffled[test:]}
+
+
+def write(
+    out: Path, parts: dict[str, list[Path]], size: int, seed: int
+) -> tuple[dict[str, int], dict[str, str]]:
+    """Write the file, all or nothing, and return how many photographs each dataset has, and why others are missing.
+
+    A photograph is a chunk, so batches are read in any order without reading more.
+
+    :raises InputError: no photograph can be read, or the file cannot be written.
+    """
+    counts, skipped = {}, {}
+    total = sum(map(len, parts.values()))
+    with files.replacing(out) as temporary, h5py.File(temporary, "w") as file, tqdm(total=total, unit=" photographs") as bar:
+        for name, paths in parts.items():
+            shape = (size, size, 3)
+            images = file.create_dataset(name, (len(paths), *shape), "uint8", chunks=(1, *shape), maxshape=(None, *shape))
+            decoded = photographs.decode(paths, lambda path: square(path, size, seed))
+            counts[name] = 0
+            for path, pixels in zip(paths, decoded, strict=True):
+                if isinstance(pixels, Unreadable):
+                    skipped[path.as_posix()] = str(pixels)
+                else:
+                    images[counts[name]] = pixels
+                    counts[name] += 1
+                bar.update()
+            images.resize(counts[name], axis=0)
+        if not any(counts.values()):
+            raise InputError(f"none of {total:,} photographs can be read: {json.dumps(dict([*skipped.items()][:3]))}")
+    return counts, skipped
+
+
+def square(path: Path, size: int, seed: int) -> np.ndarray:
+    """Return a random square of a photograph, as large as it has one, resized by Lanczos' filter: uint8 (size, size, 3).
+
+    The seed and the photograph's name alone decide where it lies.
+
+    :raises Unreadable: as `captioning.photographs.open_rgb`.
+    """
+    photograph = open_rgb(path)
+    side, chance = min(photograph.size), Random(f"{seed} {path.name}")
+    left, top = (chance.randint(0, length - side) for length in photograph.size)
+    cropped = photograph.crop((left, top, left + side, top + side))
+    return np.asarray(cropped.resize((size, size), Image.Resampling.LANCZOS))
+
+
+if __name__ == "__main__":
+    settings.run(main)
