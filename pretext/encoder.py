@@ -8,6 +8,7 @@ classifier ("notop"). Writes one file that takes photographs, uint8 (N, size, si
 """
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def untrained(network: str, weights: str, size: int, stem: Stem) -> keras.Model:
             f"--weights {weights} does not fit --network {network}, which is torchvision's layout and comes untrained: choose a "
             "network of keras.applications (--network ResNet50), or convert a checkpoint with python -m simclr.convert_checkpoint"
         )
-    return encoder(resnet(DEPTHS[network], stem), size, size)
+    return settle(encoder(resnet(DEPTHS[network], stem), size, size))
 
 
 def application(network: str, weights: str, size: int) -> keras.Model:
@@ -117,7 +118,40 @@ def application(network: str, weights: str, size: int) -> keras.Model:
         body = build(include_top=False, weights=source, input_shape=(size, size, 3), pooling="avg")
     except Exception as error:  # Keras raises plain Exception where a download fails
         raise InputError(f"{network}, {weights}, {size} x {size}: {error}\n{_advice(weights)}") from error
-    return encoder(body, size, size, **_preprocessing(sys.modules[build.__module__].preprocess_input))
+    model = encoder(body, size, size, **_preprocessing(sys.modules[build.__module__].preprocess_input))
+    return model if source else settle(model)
+
+
+def settle(model: keras.Model) -> keras.Model:
+    """Set an untrained encoder's batch statistics to those of drawn photographs, in place, and return it.
+
+    As a network starts, they are mean 0 and variance 1 whatever comes in. Then sums grow along the blocks, all photographs' features
+    are nearly the same, and a captioner learns to leave them aside: too low a floor for encoders that normalise.
+    """
+    normalisations = list(_normalisations(model))
+    momenta = [layer.momentum for layer in normalisations]
+    for layer in normalisations:
+        layer.momentum = 0.0  # one pass is enough
+    model(_clouds(32, *model.input_shape[1:3]), training=True)
+    for layer, momentum in zip(normalisations, momenta, strict=True):
+        layer.momentum = momentum
+    return model
+
+
+def _normalisations(model: keras.Model) -> Iterator[layers.BatchNormalization]:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _normalisations(layer)
+        elif isinstance(layer, layers.BatchNormalization):
+            yield layer
+
+
+def _clouds(count: int, height: int, width: int) -> np.ndarray:
+    """Draw clouds of colour, uint8 (count, height, width, 3), as rough at each scale as photographs are."""
+    random = np.random.default_rng(0)
+    grids = [random.normal(size=(count, side, side, 3)) for side in (2, 4, 8, 16, 32, 64)]
+    sums = sum(ops.convert_to_numpy(ops.image.resize(grid, (height, width), "bicubic")) for grid in grids)
+    return np.clip(128 + 64 * sums / sums.std(), 0, 255).astype("uint8")
 
 
 def _applications() -> list[str]:

@@ -15,6 +15,7 @@ from captioning import devices, files, settings
 from captioning.errors import InputError
 from captioning.features import Network
 from pretext import photographs
+from pretext.encoder import settle
 from pretext.photographs import Labelled
 
 import keras
@@ -77,7 +78,7 @@ def encoders(paths: tuple[Path, ...], untrained: bool, seed: int) -> Iterator[tu
 
 
 def forget(encoder: keras.Model, seed: int) -> keras.Model:
-    """Return an encoder's configuration built anew: weights drawn by its layers' initializers, batch statistics at their start.
+    """Return an encoder's configuration built anew: weights drawn by its layers' initializers, batch statistics of drawn photographs.
 
     Preprocessing stays, also where it is a layer whose mean and variance count as weights.
     """
@@ -86,7 +87,7 @@ def forget(encoder: keras.Model, seed: int) -> keras.Model:
         return layer if isinstance(layer, layers.Normalization) else type(layer).from_config(layer.get_config())
 
     keras.utils.set_random_seed(seed)
-    return keras.models.clone_model(encoder, clone_function=anew, recursive=True)
+    return settle(keras.models.clone_model(encoder, clone_function=anew, recursive=True))
 
 
 def load(folder: Path, encoder: keras.Model, cache: Path) -> Labelled:

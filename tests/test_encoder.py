@@ -41,6 +41,18 @@ def test_the_seed_decides_the_fingerprint():
     assert fingerprint(1) == fingerprint(1) != fingerprint(2)
 
 
+def test_an_untrained_network_tells_photographs_apart(photographs):
+    keras.utils.set_random_seed(0)
+    start = encoder.encoder(resnet(50, "small", width=8), 32, 32)
+    differences = []
+    for model in start, encoder.settle(keras.models.clone_model(start, recursive=True)):
+        features = model.predict(photographs, verbose=0)
+        differences.append(features.std(axis=0).mean() / features.mean())
+    assert 0.1 < features.mean() < 10
+    assert differences[1] > 2 * differences[0]
+    assert {layer.momentum for layer in encoder._normalisations(model)} == {0.9}
+
+
 def test_pixels_are_normalised_inside(photographs):
     model = encoder.encoder(_pass_through(), 32, 32)
     expected = (photographs / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
