@@ -29,7 +29,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-
 LOSS = "sparse_categorical_crossentropy"
 GUARDS = {  # against shortcuts: what the tiles give away beside what they show
     "as trained": {},
@@ -111,10 +110,7 @@ def main(arguments: list[str] | None = None) -> None:
 def choose(count: int, path: Path | None) -> np.ndarray:
     """Return the permutations, int32 (count, 9), from a file or computed, and say how far apart they are."""
     permutations = maximal_hamming.read(path, count) if path else maximal_hamming.permutations(count)
-    least, mean = maximal_hamming.distances(permutations)
-    print(
-        f"{count:,} permutations: {least} of nine tiles differ at least, {mean:.3f} on average; chance {1 / count:.3f}"
-    )
+    print(f"{count:,} permutations, {maximal_hamming.describe(permutations)}; chance {1 / count:.3f}")
     return np.asarray(permutations, "int32")
 
 

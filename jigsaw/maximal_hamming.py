@@ -96,7 +96,9 @@ def read(path: Path, count: int) -> np.ndarray:
             raise InputError(f"expected the numbers {first} to {first + TILES - 1}, each once, in line {number} of {path}, "
                              f"found {line.strip()[:80]!r}")  # fmt: skip
         if row in rows:
-            raise InputError(f"line {number} of {path} repeats line {rows[row]}: each permutation is an answer of its own")
+            raise InputError(
+                f"line {number} of {path} repeats line {rows[row]}: each permutation is an answer of its own"
+            )
         rows[row] = number
     return np.array(list(rows), "uint8")
 

@@ -56,9 +56,7 @@ def split(paths: Sequence[Path], seed: int) -> dict[str, list[Path]]:
     return {"train_img": shuffled[:val], "val_img": shuffled[val:test], "test_img": shuffled[test:]}
 
 
-def write(
-    out: Path, parts: dict[str, list[Path]], size: int, seed: int
-) -> tuple[dict[str, int], dict[str, str]]:
+def write(out: Path, parts: dict[str, list[Path]], size: int, seed: int) -> tuple[dict[str, int], dict[str, str]]:
     """Write the file, all or nothing, and return how many photographs each dataset has, and why others are missing.
 
     A photograph is a chunk, so batches are read in any order without reading more.
@@ -67,10 +65,16 @@ def write(
     """
     counts, skipped = {}, {}
     total = sum(map(len, parts.values()))
-    with files.replacing(out) as temporary, h5py.File(temporary, "w") as file, tqdm(total=total, unit=" photographs") as bar:
+    with (
+        files.replacing(out) as temporary,
+        h5py.File(temporary, "w") as file,
+        tqdm(total=total, unit=" photographs") as bar,
+    ):
         for name, paths in parts.items():
             shape = (size, size, 3)
-            images = file.create_dataset(name, (len(paths), *shape), "uint8", chunks=(1, *shape), maxshape=(None, *shape))
+            images = file.create_dataset(
+                name, (len(paths), *shape), "uint8", chunks=(1, *shape), maxshape=(None, *shape)
+            )
             decoded = photographs.decode(paths, lambda path: square(path, size, seed))
             counts[name] = 0
             for path, pixels in zip(paths, decoded, strict=True):

@@ -48,7 +48,9 @@ class Recipe:
     grey: float = 0.3  # share of the photographs that lose their colours (the paper's)
     gap: bool = True  # tiles lie anywhere in their cells; without, they touch each other in the crop's middle
     colour: bool = True  # without, all photographs lose their colours
-    normalise: bool = True  # each tile has mean 0 and deviation 1; without, the nine together have, and keep their differences
+    normalise: bool = (
+        True  # each tile has mean 0 and deviation 1; without, the nine together have, and keep their differences
+    )
 
     def __post_init__(self):
         if self.size - 2 * self.channel_jitter <= 3 * cell(self.size) or cell(self.size) <= tile(self.size):
@@ -104,7 +106,9 @@ def _below(limit: tf.Tensor | int, chance: tf.Tensor) -> tf.Tensor:
 def cut(photographs: tf.Tensor, permutations: tf.Tensor, recipe: Recipe, draws: Draws) -> tf.Tensor:
     """Return the tiles of each puzzle, place by place: uint8 (N, S, S, 3) -> uint8 (N, 9, S // 4, S // 4, 3)."""
     length = tile(recipe.size)
-    inside = draws.tiles + GRID * cell(recipe.size) if recipe.gap else GRID * length + 3 * (cell(recipe.size) - length) // 2
+    inside = (
+        draws.tiles + GRID * cell(recipe.size) if recipe.gap else GRID * length + 3 * (cell(recipe.size) - length) // 2
+    )
     tiles = draws.crop[:, None] + inside  # (N, 9, 2): where each begins
     tiles_at = tf.gather(tf.argsort(permutations, axis=1), draws.labels)  # (N, 9): the tile at each place
     begin = tf.gather(tiles, tiles_at, axis=1, batch_dims=1)[:, :, None] + draws.planes[:, None]  # (N, 9, 3, 2)

@@ -191,7 +191,11 @@ def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray | Unreadabl
 
 
 def _kept(
-    folder: Path, size: tuple[int, int], names: Sequence[str], version: object, decoded: Iterator[np.ndarray | Unreadable]
+    folder: Path,
+    size: tuple[int, int],
+    names: Sequence[str],
+    version: object,
+    decoded: Iterator[np.ndarray | Unreadable],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the pixels of `decoded`, which is used only if no run before this has left them in the folder, and their indices."""
     key = hashlib.sha256(repr((size, names, version)).encode()).hexdigest()[:12]

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 
 from captioning import files
 from captioning.errors import InputError
@@ -85,9 +86,7 @@ def test_the_originals_model_becomes_both_encoders(name, layer, tmp_path):
     network = shared(name)
     original.disturb(network)
     widths = [9 * network.output_shape[-1], 4096 if name == "alexnet" else 2048, 1024, 6]
-    head = [
-        RANDOM.normal(size=shape).astype("f") / 30 for pair in zip(widths, widths[1:]) for shape in (pair, pair[1:])
-    ]
+    head = [RANDOM.normal(size=shape).astype("f") / 30 for pair in pairwise(widths) for shape in (pair, pair[1:])]
     original.write(tmp_path / "model.hdf5", layer, network, head, tile=16)
     solver = encoder.read_original(tmp_path / "model.hdf5")
     pixels = photographs()
@@ -103,5 +102,5 @@ def test_the_originals_model_becomes_both_encoders(name, layer, tmp_path):
 def test_a_users_mistake_is_named(tmp_path):
     with pytest.raises(InputError, match=r"no best\.weights\.h5 in it"):
         encoder.main(["--run", str(tmp_path)])
-    with pytest.raises(InputError, match="Keras .h5 file at .*none.hdf5, found nothing"):
+    with pytest.raises(InputError, match=r"Keras \.h5 file at .*none\.hdf5, found nothing"):
         encoder.main(["--run", str(tmp_path / "none.hdf5")])

@@ -79,7 +79,10 @@ def test_a_permutation_puts_tile_i_at_its_ith_place(photographs):
 
 
 def test_sizes_are_the_originals():
-    assert [(3 * views.cell(size), views.cell(size), views.tile(size)) for size in (256, 384)] == [(225, 75, 64), (339, 113, 96)]
+    assert [(3 * views.cell(size), views.cell(size), views.tile(size)) for size in (256, 384)] == [
+        (225, 75, 64),
+        (339, 113, 96),
+    ]
     with pytest.raises(InputError, match="photographs of 40 pixels are too small"):
         views.Recipe(40)
 
@@ -108,7 +111,9 @@ def test_without_gaps_tiles_touch(photographs):
     recipe = replace(PLAIN, gap=False, channel_jitter=0)
     draws = views.draw(views.colourless(photographs), 20, recipe, SEED)
     tiles = views.cut(photographs, PERMUTATIONS, recipe, draws).numpy()
-    for pixels, puzzle, label, (top, left) in zip(photographs, tiles, draws.labels, draws.crop.numpy() + 4, strict=True):
+    for pixels, puzzle, label, (top, left) in zip(
+        photographs, tiles, draws.labels, draws.crop.numpy() + 4, strict=True
+    ):
         grid = puzzle[PERMUTATIONS[label]].reshape(3, 3, 16, 16, 3).transpose(0, 2, 1, 3, 4).reshape(48, 48, 3)
         assert np.array_equal(grid, pixels[top : top + 48, left : left + 48])
 

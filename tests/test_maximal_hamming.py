@@ -60,7 +60,9 @@ def test_other_forms_are_read(tmp_path, text):
     assert maximal_hamming.read(tmp_path / "set.txt", 2).tolist() == expected
 
 
-@pytest.mark.parametrize("row", ["0 1 2 3 4 5 6 7 7", "0 1 2 3 4 5 6 7", "1 2 3 4 5 6 7 8 9", "0 1 2 3 4 5 6 7 x 8", "-0 1 2 3 4 5 6 7 8"])
+@pytest.mark.parametrize(
+    "row", ["0 1 2 3 4 5 6 7 7", "0 1 2 3 4 5 6 7", "1 2 3 4 5 6 7 8 9", "0 1 2 3 4 5 6 7 x 8", "-0 1 2 3 4 5 6 7 8"]
+)
 def test_a_wrong_row_is_named(tmp_path, row):
     (tmp_path / "set.txt").write_text(f"8 0 1 2 3 4 5 6 7\n\n{row}\n")
     with pytest.raises(InputError, match=rf"0 to 8, each once, in line 3 of .*set\.txt, found '{row}'"):
