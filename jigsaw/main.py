@@ -46,13 +46,9 @@ class Settings:
     photographs: Path = Path("photographs.hdf5")  # file of jigsaw.to_hdf5: train_img, val_img and test_img
     out: Path = Path("jigsaw_run")  # folder for everything that is written
     permutations: int = 100  # how many the network tells apart; fewer are easier, and teach less
-    permutation_file: Path | None = (
-        None  # of jigsaw.maximal_hamming, the first ones count; without one they are computed
-    )
+    permutation_file: Path | None = None  # of jigsaw.maximal_hamming, its first ones; without it they are computed
     network: Network = "resnet50"  # resnet18 for small machines; alexnet needs 5 GB for its head alone
-    stem: Stem = (
-        "small"  # of resnet18: imagenet 7x7/2 and max-pool; small 3x3/2 and max-pool; cifar 3x3, for tiles of 32
-    )
+    stem: Stem = "small"  # of resnet18: imagenet 7x7/2 and max-pool; small 3x3/2 and max-pool; cifar 3x3 alone
     width: int = 64  # of resnet18: channels of its first stage
     size: int = 256  # height and width of a photograph, in pixels; a tile's are a quarter
     grey: float = 0.3  # share of photographs turned grey, so that the colours' edges give nothing away
@@ -85,18 +81,19 @@ def main(arguments: list[str] | None = None) -> None:
     )
     steps = photographs.steps(train, config.batch_size)
     recipe = views.Recipe(config.size, grey=config.grey)
+    example, kept = examples(permutations, recipe), identity(config, permutations)
     with devices.strategy().scope():
         network, model = build(config, steps)
     history = training.fit(
         model,
-        photographs.batches(train, config.batch_size, config.seed, examples(permutations, recipe)),
+        photographs.batches(train, config.batch_size, config.seed, example),
         steps=steps,
         epochs=config.epochs,
         seed=config.seed,
         folder=config.out,
-        identity=identity(config, permutations),
-        validation=fixed(val, config.batch_size, config.seed, examples(permutations, recipe)),
-        callbacks=callbacks(config, network, model, identity(config, permutations)),
+        identity=kept,
+        validation=fixed(val, config.batch_size, config.seed, example),
+        callbacks=callbacks(config, network, model, kept),
     )
     draw_curves(config.out / "curves.png", history, ("loss", "val_loss"), ("accuracy", "val_accuracy", "knn"))
     devices.prepare()  # what follows computes in float32
@@ -174,8 +171,7 @@ def report(
     solver.model.compile(loss=LOSS, metrics=["accuracy"])
     scores = {}
     for name, guard in GUARDS.items():
-        puzzles = examples(permutations, replace(recipe, **guard))
-        data = fixed(test, config.batch_size, config.seed, puzzles)
+        data = fixed(test, config.batch_size, config.seed, examples(permutations, replace(recipe, **guard)))
         scores[name] = solver.model.evaluate(data, verbose=0, return_dict=True)
         print(f"test, {name}: loss {scores[name]['loss']:.3f}, accuracy {scores[name]['accuracy']:.3f}", flush=True)
     least, mean = maximal_hamming.distances(permutations)
