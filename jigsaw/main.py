@@ -1,7 +1,7 @@
 """Pre-train an encoder on photographs without labels: jigsaw puzzles (Noroozi & Favaro 2016, arXiv 1603.09246).
 
-    python -m jigsaw.to_hdf5 --photographs DIR --out photographs.hdf5
-    python -m jigsaw.main --photographs photographs.hdf5 --out jigsaw_run
+    python -m jigsaw.to_hdf5 --photographs DIR --out photographs.h5
+    python -m jigsaw.main --photographs photographs.h5 --out jigsaw_run
 
 Trains on the photographs of train_img, chooses the best epoch by one fixed puzzle of each of val_img, and tests it on those of test_img,
 also as the shortcuts that the puzzles leave would have it. Writes into --out: encoder-full.keras and encoder-single.keras for step 1, the
@@ -43,7 +43,7 @@ Example = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor
 class Settings:
     """Edit these here, or override them on the command line."""
 
-    photographs: Path = Path("photographs.hdf5")  # file of jigsaw.to_hdf5: train_img, val_img and test_img
+    photographs: Path = Path("photographs.h5")  # file of jigsaw.to_hdf5: train_img, val_img and test_img
     out: Path = Path("jigsaw_run")  # folder for everything that is written
     permutations: int = 100  # how many the network tells apart; fewer are easier, and teach less
     permutation_file: Path | None = None  # of jigsaw.maximal_hamming, its first ones; without it they are computed
