@@ -1,7 +1,10 @@
 """The only place that opens or writes the files that pass from step to step.
 
 Reading runs nothing that a file contains; writing goes to a temporary name in the same folder and is renamed when it is whole.
+Keras is imported when a model is read or described, not before: tools that need none start at once.
 """
+
+from __future__ import annotations
 
 import fcntl
 import hashlib
@@ -14,15 +17,17 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from captioning import captioner, pickles
+from captioning import pickles
 from captioning.errors import InputError
 from captioning.tokenizer import Tokenizer
 
 import h5py
-import keras
 import numpy as np
+
+if TYPE_CHECKING:
+    import keras
 
 MEMORY = (
     "captioning.json"  # the member of a captioner's archive that holds its vocabulary and the origin of its features
@@ -321,6 +326,8 @@ def _rounded(array: np.ndarray) -> np.ndarray:
 
 def fingerprint(model: keras.Model) -> str:
     """Return the SHA-256, in hexadecimal, of a model's configuration and weights: equal models have equal fingerprints."""
+    import keras
+
     digest = hashlib.sha256(
         json.dumps(keras.saving.serialize_keras_object(model), sort_keys=True, default=str).encode()
     )
@@ -334,6 +341,8 @@ def read_model(path: Path) -> keras.Model:
 
     :raises InputError: the file is missing, no .keras file, or asks for code or for absurd sizes.
     """
+    import keras
+
     _check_archive(path)
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -462,6 +471,8 @@ def _array(group: h5py.Group, name: str, path: Path) -> np.ndarray:
 
 def _old_captioner(path: Path) -> keras.Model:
     """Build the merge model and fill it with the weights of the original's .h5, whose layer names end in numbers that vary."""
+    from captioning import captioner
+
     config, weights = read_old_model(path)
     layers = {layer["name"]: layer for layer in config["layers"]}
     try:

@@ -8,6 +8,7 @@ name that counts them and says which photographs could not be read, and why.
 """
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,10 +62,11 @@ def write(out: Path, parts: dict[str, list[Path]], size: int, seed: int) -> tupl
 
     A photograph is a chunk, so batches are read in any order without reading more.
 
-    :raises InputError: no photograph can be read, or the file cannot be written.
+    :raises InputError: no photograph can be read, or there is no room for the file.
     """
     counts, skipped = {}, {}
     total = sum(map(len, parts.values()))
+    _expect_room(out.parent, total * size * size * 3)
     with (
         files.replacing(out) as temporary,
         h5py.File(temporary, "w") as file,
@@ -88,6 +90,14 @@ def write(out: Path, parts: dict[str, list[Path]], size: int, seed: int) -> tupl
         if not any(counts.values()):
             raise InputError(f"none of {total:,} photographs can be read: {json.dumps(dict([*skipped.items()][:3]))}")
     return counts, skipped
+
+
+def _expect_room(folder: Path, needed: int) -> None:
+    """Refuse beforehand what cannot end well: HDF5 takes the whole process down when a disk is full."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(f"expected {needed / 1e9:.1f} GB free in {folder}, found {free / 1e9:.1f}: free space, choose another "
+                         "place, or lower --size")  # fmt: skip
 
 
 def square(path: Path, size: int, seed: int) -> np.ndarray:

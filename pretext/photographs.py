@@ -175,7 +175,7 @@ def _rows_of(images: h5py.Dataset, path: Path) -> Iterator[np.ndarray]:
         try:
             chunk = images[first : first + AHEAD]
         except OSError as error:
-            raise _damaged(path, images.name, error) from error
+            raise _damaged(path, images.name.strip("/"), error) from error
         yield from chunk
 
 
