@@ -14,11 +14,9 @@ Kill it and run it again: it goes on from the last whole batch, kept in features
 from dataclasses import dataclass
 from pathlib import Path
 
-from captioning import descriptions, devices, features, files, photographs, settings
+from captioning import descriptions, devices, features, files, photographs, settings, steps
 from captioning.descriptions import Captions, Cleaning
 from captioning.errors import InputError
-
-import keras
 
 
 @dataclass(frozen=True)
@@ -41,8 +39,10 @@ def main(arguments: list[str] | None = None) -> None:
     paths = photographs.list_photographs(config.photographs)
     compare(captions, paths, config)
     encoder = files.read_encoder(config.encoder)
-    write_descriptions(captions, config)
-    write_features(encoder, paths, config)
+    steps.write_descriptions(config.out / "descriptions.txt", captions, config.cleaning)
+    steps.write_features(
+        config.out / "features.pkl", encoder, paths, config.cleaning, config.batch_size, config.precision
+    )
 
 
 def compare(captions: Captions, paths: list[Path], config: Settings) -> None:
@@ -60,41 +60,6 @@ def compare(captions: Captions, paths: list[Path], config: Settings) -> None:
         print(f"{len(bare):,} of {len(ids):,} photographs have no caption")
     if orphans := captions.keys() - ids:
         print(f"{len(orphans):,} of {len(captions):,} captioned images have no photograph here")
-
-
-def write_descriptions(captions: Captions, config: Settings) -> None:
-    cleaned = {name: [descriptions.clean(text, config.cleaning) for text in texts] for name, texts in captions.items()}
-    path = config.out / "descriptions.txt"
-    files.write_descriptions(path, cleaned)
-    texts = [text for texts in cleaned.values() for text in texts]
-    words = {word for text in texts for word in text.split()}
-    print(f"wrote {path}: {len(texts):,} descriptions of {len(cleaned):,} images, {len(words):,} different words")
-
-
-def write_features(encoder: keras.Model, paths: list[Path], config: Settings) -> None:
-    path, partial = config.out / "features.pkl", config.out / "features.partial"
-    fingerprint = files.fingerprint(encoder)
-    extracted, skipped = features.extract_resumably(
-        encoder, paths, partial, fingerprint, config.batch_size, config.precision
-    )
-    (_, height, width, _), (_, dimension) = encoder.input_shape, encoder.output_shape
-    shape = {"height": height, "width": width, "dimension": dimension}
-    files.write_features(path, extracted)
-    files.write_origin(
-        path, {"encoder": fingerprint, **shape, "precision": config.precision, "cleaning": config.cleaning}
-    )
-    list_skipped(config.out / "skipped.txt", skipped)
-    partial.unlink()
-    print(f"wrote {path}: {len(extracted):,} photographs x {dimension}")
-
-
-def list_skipped(path: Path, skipped: dict[str, str]) -> None:
-    """Write the names of undecodable files with the reasons, or remove an earlier list where there are none."""
-    if not skipped:
-        path.unlink(missing_ok=True)
-        return
-    files.write_text(path, "".join(f"{name}\t{reason}\n" for name, reason in skipped.items()))
-    print(f"skipped {len(skipped):,} files that cannot be decoded: {path} says why")
 
 
 if __name__ == "__main__":

@@ -12,12 +12,7 @@ The same seed gives the same captioner.
 from dataclasses import dataclass
 from pathlib import Path
 
-from captioning import agreement, batches, captioner, devices, files, settings, splits, training
-from captioning.tokenizer import Tokenizer, wrap
-
-import keras
-
-NAME = "model-ep{epoch:03d}-loss{loss:.3f}-val_loss{val_loss:.3f}.keras"
+from captioning import devices, settings, steps
 
 
 @dataclass(frozen=True)
@@ -41,62 +36,21 @@ class Settings:
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     devices.prepare(config.precision)
-    keras.utils.set_random_seed(config.seed)
-    tokenizer, train, dev = read(config)
-    model = captioner.build(train.features.shape[1], tokenizer.vocabulary_size)
-    trainer = captioner.build_trainer(model)
-    # Without XLA: each batch has another shape, and it would compile for each.
-    trainer.compile(keras.optimizers.Adam(config.learning_rate), "sparse_categorical_crossentropy", jit_compile=False)
-
-    origin = files.read_origin(config.features)
-    best = training.Best(config.out / NAME, lambda path: files.write_captioner(path, model, tokenizer, origin))
-    history = training.fit(
-        trainer,
-        train.shuffled(config.batch_size, config.seed),
-        steps=train.steps(config.batch_size),
+    lessons = steps.read_lessons(config.features, config.descriptions, config.train_images, config.dev_images)
+    losses = steps.train(
+        lessons,
+        config.out,
         epochs=config.epochs,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
         seed=config.seed,
-        folder=config.out,
-        identity=identity(config, train, dev),
-        validation=dev.ordered(config.batch_size),
-        callbacks=[best, *optional_callbacks(config)],
-    )["val_loss"]
-    epoch = history.index(min(history)) + 1
+        patience=config.patience,
+        reduce_after=config.reduce_after,
+    )
+    epoch = losses.index(min(losses)) + 1
     print(
-        f"wrote {config.out / NAME.split('{')[0]}{epoch:03d}-...: val_loss {min(history):.3f}, the lowest of {len(history)} epochs"
+        f"wrote {config.out / steps.NAME.split('{')[0]}{epoch:03d}-...: val_loss {min(losses):.3f}, the lowest of {len(losses)} epochs"
     )
-
-
-def read(config: Settings) -> tuple[Tokenizer, batches.Captions, batches.Captions]:
-    """Return the train descriptions' tokenizer, and the captions to learn from and to judge by."""
-    descriptions, features = files.read_descriptions(config.descriptions), files.read_features(config.features)
-    train, dev = (
-        agreement.described(descriptions, splits.read(path), path) for path in (config.train_images, config.dev_images)
-    )
-    tokenizer = Tokenizer.fit(wrap(text) for texts in train.values() for text in texts)
-    for part in (train, dev):
-        agreement.pick(features, part, "feature", config.features)
-    found = batches.gather(train, features, tokenizer), batches.gather(dev, features, tokenizer)
-    print(
-        f"vocabulary {tokenizer.vocabulary_size:,}, next words {found[0].next_words:,} (train) and {found[1].next_words:,} (dev)"
-    )
-    return tokenizer, *found
-
-
-def optional_callbacks(config: Settings) -> list[keras.callbacks.Callback]:
-    callbacks: list[keras.callbacks.Callback] = []
-    if config.reduce_after is not None:
-        callbacks.append(keras.callbacks.ReduceLROnPlateau(patience=config.reduce_after, verbose=1))
-    if config.patience is not None:
-        callbacks.append(keras.callbacks.EarlyStopping(patience=config.patience, verbose=1))
-    return callbacks
-
-
-def identity(config: Settings, *captions: batches.Captions) -> dict[str, object]:
-    """Return what must not change when training goes on after an interruption."""
-    names = ("batch_size", "learning_rate", "patience", "reduce_after", "precision")
-    data = {"train data": captions[0].fingerprint(), "dev data": captions[1].fingerprint()}
-    return data | {name.replace("_", " "): getattr(config, name) for name in names}
 
 
 if __name__ == "__main__":

@@ -13,12 +13,7 @@ The original, whatever its comments say, evaluated on the dev split; so does the
 from dataclasses import dataclass
 from pathlib import Path
 
-from captioning import agreement, decoding, descriptions, devices, files, report, settings, splits
-from captioning.tokenizer import Tokenizer, wrap
-
-import numpy as np
-
-Descriptions = dict[str, list[str]]
+from captioning import agreement, descriptions, devices, files, settings, splits, steps
 
 
 @dataclass(frozen=True)
@@ -49,42 +44,18 @@ def main(arguments: list[str] | None = None) -> None:
         unfinished: set[str] = set()
         captions = agreement.pick(files.read_captions(config.candidates), test, "caption", config.candidates)
     else:
-        captions, unfinished = describe(train, test, config)
-    scores = {
-        "split": splits.describe(config.test_images),
-        "beam": None if config.candidates else config.beam,
-        **report.make(captions, test, train, read_references(test, config), unfinished),
-    }
-    print(f"\n{len(captions):,} photographs of the split {scores['split']}\n\n{report.table(scores)}\n")
-    print("\n".join(report.remarks(scores)))
-    write(captions, scores, config.out)
+        captions, unfinished = steps.describe(
+            config.model, config.features, train, test, config.descriptions, config.beam
+        )
+    known = {"split": splits.describe(config.test_images), "beam": None if config.candidates else config.beam}
+    steps.score(config.out, captions, unfinished, train, test, read_references(test, config), **known)
 
 
-def describe(train: Descriptions, test: Descriptions, config: Settings) -> tuple[dict[str, str], set[str]]:
-    """Return the captioner's captions of the test photographs, and the ids of those without an end."""
-    captioner = files.read_captioner(config.model)
-    features = agreement.pick(files.read_features(config.features), test, "feature", config.features)
-    stacked = np.concatenate(list(features.values()))
-    agreement.check_features(captioner, stacked.shape[1], files.read_origin(config.features), config.features)
-    fitted = Tokenizer.fit(wrap(text) for texts in train.values() for text in texts)
-    tokenizer = agreement.check_vocabulary(captioner, fitted, config.descriptions)
-    found = dict(zip(features, decoding.caption(captioner.model, stacked, tokenizer, config.beam), strict=True))
-    captions = {image: caption.text for image, caption in found.items()}
-    return captions, {image for image, caption in found.items() if not caption.finished}
-
-
-def read_references(test: Descriptions, config: Settings) -> Descriptions | None:
+def read_references(test: steps.Descriptions, config: Settings) -> steps.Descriptions | None:
     if config.references is None:
         print("the standard protocol is left out: --references Flickr8k_text/Flickr8k.token.txt adds it")
         return None
     return agreement.pick(descriptions.read(config.references), test, "caption", config.references)
-
-
-def write(captions: dict[str, str], scores: dict, folder: Path) -> None:
-    files.write_captions(folder / "captions.json", captions)
-    files.write_json(folder / "scores.json", scores)
-    print(f"wrote {folder / 'captions.json'}: {len(captions):,} captions")
-    print(f"wrote {folder / 'scores.json'}: {len(scores['protocols'])} protocols")
 
 
 if __name__ == "__main__":

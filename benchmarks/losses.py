@@ -7,12 +7,11 @@ padding of each prefix to the maximum length is left out, which changes no numbe
 run again it goes on after the last whole epoch, which takes many minutes.
 """
 
-import runpy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from captioning import captioner, devices, settings, training
+from captioning import captioner, devices, settings, steps, training
 from captioning.batches import SIGNATURE, Captions
 
 import keras
@@ -39,7 +38,9 @@ def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     devices.prepare()
     keras.utils.set_random_seed(config.seed)
-    tokenizer, train, dev = runpy.run_path("2_train_IC_model.py")["read"](config)
+    tokenizer, train, dev, _ = steps.read_lessons(
+        config.features, config.descriptions, config.train_images, config.dev_images
+    )
     trainer = captioner.build_trainer(captioner.build(train.features.shape[1], tokenizer.vocabulary_size))
     trainer.compile(keras.optimizers.Adam(0.01, epsilon=0.1), "sparse_categorical_crossentropy", jit_compile=False)
     history = training.fit(

@@ -1,11 +1,11 @@
 """The report on a split's captions: every protocol's scores, how varied the captions are, and what makes them doubtful."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from captioning.descriptions import PUNCTUATION, clean
 from captioning.metrics import Text
-from captioning.scores import CLEANED, METRICS, SEED, STANDARD, Protocol, Scores, best_constant, evaluate
+from captioning.scores import CLEANED, METRICS, SEED, STANDARD, Protocol, best_constant, evaluate
 from captioning.tokenizer import START, wrap
 
 COLLAPSED = 0.9  # share of the captions that are one and the same
@@ -35,36 +35,46 @@ def make(
     :param references: the captions as people wrote them; without them the standard protocol is left out.
     :param unfinished: ids of the photographs whose caption has no end token.
     """
-    letters = any(len(word) == 1 for texts in train.values() for text in texts for word in text.split())
-    cleaned = {image: clean(caption, "natural" if letters else "seed") for image, caption in captions.items()}
-    with_tokens = [f"{START} {text}" if image in unfinished else wrap(text) for image, text in cleaned.items()]
-    described = [descriptions[image] for image in captions]
+    written = candidates(captions, train, unfinished)
     constant = best_constant(train)
     protocols = {
-        "seed": _evaluate(SEED, with_tokens, described, constant, wrap),
-        "cleaned": _evaluate(CLEANED, cleaned.values(), described, constant, str),
+        protocol.name: evaluate(protocol, written[protocol], texts, Text(_form(protocol)(constant)))
+        for protocol, texts in people(captions, descriptions, references).items()
     }
-    if references:
-        written = [references[image] for image in captions]
-        protocols["standard"] = _evaluate(STANDARD, map(_plain, captions.values()), written, constant, _plain)
     return {
         "photographs": len(captions),
         "photographs in train": len(captions.keys() & train.keys()),
         "constant": constant,
-        "variety": _variety(list(cleaned.values()), train, unfinished),
+        "variety": _variety([" ".join(text.words) for text in written[CLEANED]], train, unfinished),
+        "unfinished": sorted(unfinished),
         "protocols": protocols,
     }
 
 
-def _evaluate(
-    protocol: Protocol,
-    captions: Iterable[str],
-    references: Iterable[Sequence[str]],
-    constant: str,
-    form: Callable[[str], str],
-) -> dict[str, Scores]:
-    people = [[Text(form(text)) for text in texts] for texts in references]
-    return evaluate(protocol, list(map(Text, captions)), people, Text(form(constant)))
+def candidates(captions: Mapping[str, str], train: Texts, unfinished: Collection[str]) -> dict[Protocol, list[Text]]:
+    """Return the captions as each protocol compares them; those without an end get no end token, and all are cleaned as `train` is."""
+    letters = any(len(word) == 1 for texts in train.values() for text in texts for word in text.split())
+    cleaned = {image: clean(caption, "natural" if letters else "seed") for image, caption in captions.items()}
+    return {
+        SEED: [Text(f"{START} {text}" if image in unfinished else wrap(text)) for image, text in cleaned.items()],
+        CLEANED: list(map(Text, cleaned.values())),
+        STANDARD: [Text(_plain(caption)) for caption in captions.values()],
+    }
+
+
+def people(images: Collection[str], descriptions: Texts, references: Texts | None) -> dict[Protocol, list[list[Text]]]:
+    """Return what people wrote of the images as each protocol compares it; without references there is no standard protocol."""
+    sources = {SEED: descriptions, CLEANED: descriptions, STANDARD: references}
+    return {
+        protocol: [[Text(_form(protocol)(text)) for text in texts[image]] for image in images]
+        for protocol, texts in sources.items()
+        if texts
+    }
+
+
+def _form(protocol: Protocol) -> Callable[[str], str]:
+    """Return what a protocol makes of a description, or of a caption as a person wrote it."""
+    return {SEED: wrap, CLEANED: str, STANDARD: _plain}[protocol]
 
 
 def _plain(caption: str) -> str:
@@ -94,9 +104,15 @@ def table(report: dict) -> str:
             for line, title in LINES.items()
             if line in lines
         ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rows.insert(1, tuple("-" * width for width in widths))
-    return "\n".join(f"| {' | '.join(map(str.ljust, row, widths))} |" for row in rows)
+    return markdown(rows)
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of text, the header first, as a Markdown table whose columns stand below each other in a terminal too."""
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    cells.insert(1, ["-" * width for width in widths])
+    return "\n".join(f"| {' | '.join(map(str.ljust, row, widths))} |" for row in cells)
 
 
 def _shown(value: float | list[float] | None) -> str:

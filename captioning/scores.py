@@ -98,17 +98,31 @@ def _by_nltk(candidates: Sequence[Text], references: Sequence[Sequence[Text]]) -
         return np.array(corpus_bleu(people, [text.words for text in candidates], weights=SEED.weights))
 
 
-def difference(
-    protocol: Protocol, first: Sequence[Text], second: Sequence[Text], references: Sequence[Sequence[Text]]
-) -> dict[str, Scores]:
-    """Return by how much the first captions score more than the second, and its 95% interval by the paired bootstrap."""
-    judge = Judge(protocol, references)
-    rows, others = judge.rows(first), judge.rows(second)
-    shares = _shares(len(rows))
+def summarise(judge: Judge, runs: Sequence[np.ndarray]) -> dict[str, Scores]:
+    """Return the `mean` over a system's runs, its 95% `interval` over photographs, and, of two runs or more, their `deviation`.
+
+    :param runs: the rows of each run's captions.
+    """
+    lines = {"mean": _mean(judge, runs), "interval": _interval(_mean(judge, runs, _shares(len(runs[0]))))}
+    if len(runs) > 1:
+        lines["deviation"] = np.std([judge.values(rows) for rows in runs], axis=0, ddof=1)
+    return {line: judge.protocol.named(values) for line, values in lines.items()}
+
+
+def compare(judge: Judge, runs: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> dict[str, Scores]:
+    """Return by how much a system's mean over its runs exceeds another's, and the 95% interval of that by the paired bootstrap."""
+    shares = _shares(len(runs[0]))
+    difference = _mean(judge, runs) - _mean(judge, others)
+    interval = _interval(_mean(judge, runs, shares) - _mean(judge, others, shares))
     return {
-        "difference": protocol.named(judge.values(rows) - judge.values(others)),
-        "interval": protocol.named(_interval(judge.values(rows, shares) - judge.values(others, shares))),
+        "difference": judge.protocol.named(difference),
+        "interval of the difference": judge.protocol.named(interval),
     }
+
+
+def _mean(judge: Judge, runs: Sequence[np.ndarray], shares: np.ndarray | None = None) -> np.ndarray:
+    """Return the metrics averaged over the runs: (M,), or (R, M) over R resamples."""
+    return np.mean([judge.values(rows, shares) for rows in runs], axis=0)
 
 
 def _ceiling(

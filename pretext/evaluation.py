@@ -57,10 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
     devices.prepare()
     scores = []
     for name, encoder in encoders(config.encoder, config.untrained, config.seed):
-        train, test = (load(folder, encoder, config.cache) for folder in (config.train, config.test))
-        if train.classes != test.classes:
-            raise InputError(f"{config.train} and {config.test} have other classes: {train.classes} and {test.classes}")
-        scores.append(judge(name, encoder, train, test))
+        scores.append(judge(name, encoder, *load_parts(config.train, config.test, encoder, config.cache)))
         print(f"{scores[-1].neighbours:.3f} kNN, {scores[-1].linear:.3f} linear: {name}", flush=True)
     print(f"\n{table(scores)}")
     if config.out:
@@ -93,6 +90,17 @@ def forget(encoder: keras.Model, seed: int) -> keras.Model:
 def load(folder: Path, encoder: keras.Model, cache: Path) -> Labelled:
     """Return labelled photographs in the size that the encoder takes."""
     return photographs.load_labelled(folder, encoder.input_shape[1:3], cache)
+
+
+def load_parts(train: Path, test: Path, encoder: keras.Model, cache: Path) -> tuple[Labelled, Labelled]:
+    """Return the photographs to compare with and those to tell apart.
+
+    :raises InputError: their classes are not the same.
+    """
+    parts = load(train, encoder, cache), load(test, encoder, cache)
+    if parts[0].classes != parts[1].classes:
+        raise InputError(f"{train} and {test} have other classes: {parts[0].classes} and {parts[1].classes}")
+    return parts
 
 
 def judge(name: str, encoder: keras.Model, train: Labelled, test: Labelled) -> Scores:

@@ -85,17 +85,29 @@ def test_an_interval_is_that_of_resampled_photographs():
 
 def test_paired_differences_are_narrower_than_the_systems_intervals():
     worse = [Text(" ".join(candidate.words[:-1])) for candidate in CANDIDATES]
-    found = scores.difference(CLEANED, CANDIDATES, worse, REFERENCES)
-    first, second = (scores.evaluate(CLEANED, side, REFERENCES, Text("a")) for side in (CANDIDATES, worse))
-    for metric, (low, high) in found["interval"].items():
-        assert found["difference"][metric] == pytest.approx(
-            first["system"][metric] - second["system"][metric], abs=2e-6
-        )
+    judge = Judge(CLEANED, REFERENCES)
+    runs, others = [judge.rows(CANDIDATES)], [judge.rows(worse)]
+    found = scores.compare(judge, runs, others)
+    first, second = scores.summarise(judge, runs), scores.summarise(judge, others)
+    for metric, (low, high) in found["interval of the difference"].items():
+        assert found["difference"][metric] == pytest.approx(first["mean"][metric] - second["mean"][metric], abs=2e-6)
         assert low < found["difference"][metric] < high
-    width = np.subtract(*found["interval"]["BLEU-1"][::-1])
+    width = np.subtract(*found["interval of the difference"]["BLEU-1"][::-1])
     assert 0 < width < np.subtract(*first["interval"]["BLEU-1"][::-1])
-    nothing = scores.difference(CLEANED, CANDIDATES, CANDIDATES, REFERENCES)
-    assert set(nothing["difference"].values()) == {0}
+    assert set(scores.compare(judge, runs, runs)["difference"].values()) == {0}
+
+
+def test_several_runs_by_hand():
+    # Each photograph gains one word of two: no resample of the photographs can change the difference.
+    judge = Judge(CLEANED, [[Text("dog runs")]] * 10)
+    right, half = (judge.rows([Text(text)] * 10) for text in ("dog runs", "cat runs"))
+    summary = scores.summarise(judge, [right, half])
+    assert summary["mean"]["BLEU-1"] == pytest.approx(0.75)
+    assert summary["deviation"]["BLEU-1"] == pytest.approx(np.sqrt(2) / 4, abs=1e-6)
+    assert "deviation" not in scores.summarise(judge, [right])
+    found = scores.compare(judge, [right, half], [half])
+    assert found["difference"]["BLEU-1"] == pytest.approx(0.25)
+    assert found["interval of the difference"]["BLEU-1"] == pytest.approx([0.25, 0.25])
 
 
 def test_standard_compares_in_lower_case_and_without_punctuation():

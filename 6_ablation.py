@@ -1,0 +1,110 @@
+"""Step 6: several encoders through steps 1 to 3, each with several captioners, and one table that compares them.
+
+    python 6_ablation.py --encoders untrained=untrained.keras simclr=Pre-trained/simclr_encoder.keras --labelled imagenette
+
+Reads what steps 1 and 2 read, and encoder files; FILE.json beside FILE.keras may tell its "pretext task" and "data". Writes, into --out:
+    ablation.csv, ablation.md, ablation.html   the table; in the page also plots, and photographs whose captions you can mark
+    scores.png, losses.png, neighbours.png     the plots; the last with --labelled only
+    NAME-FINGERPRINT/                          features and summary.json of an encoder, and a folder seed-N for each captioner
+What is computed is not computed again: kill it, or add encoders or seeds, and the same command goes on.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from captioning import ablation, comparison, devices, features, files, marking, plots, settings, splits, steps
+from captioning.ablation import Data, Study
+from captioning.descriptions import Cleaning
+from captioning.errors import InputError
+from pretext import evaluation
+
+import keras
+
+EXAMPLES = 12  # photographs on the page
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Edit these here, or override them on the command line."""
+
+    encoders: tuple[str, ...] = ("encoder.keras",)  # files, or NAME=FILE; the others are compared with the first
+    photographs: Path = Path("Flicker8k_Dataset")  # folder of photographs
+    captions: Path = Path("Flickr8k_text/Flickr8k.token.txt")  # their captions
+    train_images: Path = Path("Flickr8k_text/Flickr_8k.trainImages.txt")  # photographs to learn from
+    dev_images: Path = Path("Flickr8k_text/Flickr_8k.devImages.txt")  # photographs for val_loss
+    test_images: Path = Path("Flickr8k_text/Flickr_8k.devImages.txt")  # photographs to describe
+    labelled: Path | None = (
+        None  # folder with train/ and val/, a sub-folder for each class in both: judges the encoders
+    )
+    out: Path = Path("ablation")  # folder for everything that is written
+    seeds: int = 3  # captioners for each encoder, with the seeds 0, 1, ...
+    cleaning: Cleaning = "seed"  # seed drops one-letter words such as "a", as the original; natural keeps them
+    precision: features.Precision = "float32"  # of step 1; bfloat16 is quicker on processors with instructions for it
+    epochs: int = 20  # times that each description is seen, at most
+    batch_size: int = 128  # descriptions per step
+    learning_rate: float = 0.003  # Adam's
+    patience: int | None = 3  # stop after this many epochs without a lower val_loss
+    beam: int = 1  # captions under way for each photograph
+
+
+def main(arguments: list[str] | None = None) -> None:
+    config = settings.from_command_line(Settings, arguments)
+    if config.seeds < 1:
+        raise InputError(f"expected --seeds of at least 1, found {config.seeds}")
+    devices.prepare()
+    encoders, lists = ablation.named(config.encoders), (config.train_images, config.dev_images, config.test_images)
+    data = ablation.read(config.captions, config.photographs, lists, config.out, config.cleaning)
+    compare([study(name, path, data, config) for name, path in encoders.items()], data, config)
+
+
+def study(name: str, path: Path, data: Data, config: Settings) -> Study:
+    """Do what is not yet done of an encoder: its features, and its captioners with their captions and scores."""
+    encoder = files.read_encoder(path)
+    folder = ablation.folder_of(config.out, name, files.fingerprint(encoder))
+    stored, split = folder / "features.pkl", splits.describe(config.test_images)
+    ablation.extract(stored, encoder, data, config.cleaning, config.precision)
+    files.write_json(folder / "encoder.json", ablation.describe(path, encoder) | judge(encoder, folder, config))
+    keras.backend.clear_session()
+    lessons = steps.read_lessons(stored, data.descriptions, config.train_images, config.dev_images)
+    training = {name: getattr(config, name) for name in ("epochs", "batch_size", "learning_rate", "patience")}
+    runs = tuple(folder / f"seed-{seed}" for seed in range(config.seeds))
+    for seed, run in enumerate(runs):
+        ablation.learn(lessons, run, data, split, config.beam, seed=seed, **training)
+    return Study(name, folder, runs)
+
+
+def judge(encoder: keras.Model, folder: Path, config: Settings) -> dict[str, str | float]:
+    """Return what the encoder's features know of classes, if there are labelled photographs."""
+    if config.labelled is None:
+        return {}
+    stored, labelled = folder / "evaluation.json", str(config.labelled)
+    if not stored.exists() or files.read_json(stored)["labelled"] != labelled:
+        parts = evaluation.load_parts(config.labelled / "train", config.labelled / "val", encoder, config.out / "cache")
+        found = evaluation.judge(folder.name, encoder, *parts)
+        known = {"labelled": labelled, "kNN top-1": found.neighbours, "linear top-1": found.linear}
+        files.write_json(stored, known)
+    return files.read_json(stored)
+
+
+def compare(studies: Sequence[Study], data: Data, config: Settings) -> None:
+    """Write the table in its three forms, the plots, and photographs with every encoder's caption."""
+    summaries = comparison.summarise(studies, data)
+    beside = files.read_json(studies[0].runs[0] / "scores.json")
+    table, notes = comparison.table(summaries, beside), comparison.notes(beside, config.seeds)
+    files.write_text(config.out / "ablation.csv", comparison.as_csv(table))
+    files.write_text(config.out / "ablation.md", comparison.as_markdown(table, notes))
+    pictures = plots.draw(config.out, studies, summaries, beside)
+    examples = random.Random(0).sample(sorted(data.test), min(EXAMPLES, len(data.test)))
+    captions = {study.name: files.read_captions(study.runs[0] / "captions.json") for study in studies}
+    shown = {data.photographs[image]: {name: given[image] for name, given in captions.items()} for image in examples}
+    marking.write(config.out / "ablation.html", table, notes, pictures, shown)
+    print(f"\n{comparison.as_markdown(table, notes)}")
+    print(
+        f"wrote {config.out / 'ablation'}.csv, .md and .html: {len(studies)} encoders, {config.seeds} captioners each"
+    )
+
+
+if __name__ == "__main__":
+    settings.run(main)

@@ -1,0 +1,139 @@
+"""The ablation: encoders, each through steps 1 to 3 with several captioners, of which nothing finished is done again.
+
+Each encoder has a folder, named by its name and fingerprint, with features.pkl, encoder.json, minutes.json and a folder seed-N for each
+captioner: what step 2 writes, captions.json, minutes.json and, last, scores.json.
+"""
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from captioning import agreement, descriptions, files, photographs, splits, steps
+from captioning.descriptions import Cleaning
+from captioning.errors import InputError
+from captioning.features import Precision
+from captioning.steps import Descriptions, Lessons
+
+import keras
+
+TOLD = ("pretext task", "data")  # what FILE.json beside the encoder FILE.keras may tell
+
+
+class Data(NamedTuple):
+    """The same for every encoder: photographs by id, the file and parts of the descriptions, and test captions as people wrote them."""
+
+    photographs: dict[str, Path]
+    descriptions: Path
+    train: Descriptions
+    dev: Descriptions
+    test: Descriptions
+    references: Descriptions
+
+
+class Study(NamedTuple):
+    """An encoder's name, its folder, and those of its captioners."""
+
+    name: str
+    folder: Path
+    runs: tuple[Path, ...]
+
+
+def read(captions: Path, folder: Path, lists: Sequence[Path], out: Path, cleaning: Cleaning) -> Data:
+    """Read what all encoders share, and write descriptions.txt into `out`.
+
+    :param lists: image lists of train, dev and test.
+    :raises InputError: a file is missing, or they do not belong together.
+    """
+    written, cleaned = descriptions.read(captions), out / "descriptions.txt"
+    steps.write_descriptions(cleaned, written, cleaning)
+    described = files.read_descriptions(cleaned)
+    train, dev, test = (agreement.described(described, splits.read(path), path) for path in lists)
+    paths = photographs.by_id(photographs.list_photographs(folder))
+    return Data(paths, cleaned, train, dev, test, agreement.pick(written, test, "caption", captions))
+
+
+def named(words: Sequence[str]) -> dict[str, Path]:
+    """Return encoder files by name: `simclr=FILE` is called simclr, `FILE` by its own name.
+
+    :raises InputError: two have one name.
+    """
+    parts = [word.partition("=") if "=" in word else (Path(word).stem, "", word) for word in words]
+    paths = {name: Path(path) for name, _, path in parts}
+    if len(paths) < len(words):
+        raise InputError(
+            f"expected different names for {len(words)} encoders, found {', '.join(paths)}: give NAME=FILE"
+        )
+    return paths
+
+
+def folder_of(out: Path, name: str, fingerprint: str) -> Path:
+    """Return the folder of an encoder: the one that an earlier run made for this fingerprint, whatever its name was then."""
+    short, plain = fingerprint[:12], re.sub(r"[^\w.]+", "-", name)
+    return next(out.glob(f"*-{short}"), out / f"{plain}-{short}")
+
+
+def describe(path: Path, encoder: keras.Model) -> dict[str, Any]:
+    """Return what is known of an encoder: its parameters and D, and its pretext task and data where a .json file beside it tells."""
+    sidecar = path.with_suffix(".json")
+    told = files.read_json(sidecar) if sidecar.exists() else {}
+    if not isinstance(told, dict):
+        raise InputError(f"expected an object with {' and '.join(TOLD)} in {sidecar}, found {type(told).__name__}")
+    if not told:
+        print(f"no {sidecar.name} beside {path}: the table does not tell its {' and '.join(TOLD)}")
+    known = {key: str(told[key]) for key in TOLD if key in told}
+    return {**known, "parameters": encoder.count_params(), "D": encoder.output_shape[-1]}
+
+
+def extract(path: Path, encoder: keras.Model, data: Data, cleaning: Cleaning, precision: Precision) -> None:
+    """Write the features, unless the file has them already, of all photographs and in this precision."""
+    if path.exists() and path.with_suffix(".json").exists():
+        known = files.read_origin(path).get("precision") == precision
+        if known and {*data.train, *data.dev, *data.test} <= files.read_features(path).keys():
+            return
+    with timed(path.parent):
+        steps.write_features(path, encoder, list(data.photographs.values()), cleaning, precision=precision)
+
+
+def learn(lessons: Lessons, run: Path, data: Data, split: str, beam: int, **training: Any) -> None:
+    """Train a captioner, caption the test photographs and score the captions, unless all that is done.
+
+    :param run: the captioner's folder, within that of its encoder.
+    :param training: `steps.train`'s own.
+    """
+    learned = lessons.train.fingerprint(), lessons.dev.fingerprint()
+    recipe = training | {"beam": beam, "data": digest(*learned, data.test, data.references)}
+    scores = run / "scores.json"
+    if scores.exists() and files.read_json(scores).get("recipe") == recipe:
+        print(f"{run} is finished")
+        return
+    print(f"\n{run}", flush=True)
+    known = {"split": split, "beam": beam, "recipe": recipe}
+    with timed(run):
+        losses = steps.train(lessons, run, **training)
+        captions, unfinished = steps.describe(
+            run, run.with_name("features.pkl"), data.train, data.test, data.descriptions, beam
+        )
+        known["val_loss"] = min(losses)
+        steps.score(run, captions, unfinished, data.train, data.test, data.references, **known)
+    keras.backend.clear_session()
+
+
+def digest(*values: Any) -> str:
+    """Return a short fingerprint of plain values."""
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def timed(folder: Path) -> Iterator[None]:
+    """Add the block's minutes to those in minutes.json, also where it stops halfway; only a kill loses those of its own session."""
+    path, start = folder / "minutes.json", time.monotonic()
+    try:
+        yield
+    finally:
+        before = files.read_json(path) if path.exists() else 0
+        files.write_json(path, before + (time.monotonic() - start) / 60)

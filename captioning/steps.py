@@ -1,0 +1,192 @@
+"""Steps 1 to 3 as functions of plain values: a numbered script calls them once, the ablation for every encoder and seed."""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from captioning import agreement, batches, captioner, decoding, features, files, report, splits, training
+from captioning.descriptions import Captions, Cleaning, clean
+from captioning.tokenizer import Tokenizer, wrap
+
+import keras
+import numpy as np
+
+NAME = "model-ep{epoch:03d}-loss{loss:.3f}-val_loss{val_loss:.3f}.keras"
+
+Descriptions = dict[str, list[str]]
+
+
+class Lessons(NamedTuple):
+    """What a captioner is trained on: the train descriptions' tokenizer, the captions to learn from and to judge by, the features' origin."""
+
+    tokenizer: Tokenizer
+    train: batches.Captions
+    dev: batches.Captions
+    origin: dict[str, Any] | None
+
+
+# Step 1 --------------------------------------------------------------------------------------------------------------
+
+
+def write_descriptions(path: Path, captions: Captions, cleaning: Cleaning) -> None:
+    """Clean the captions, write them as descriptions, and say how many there are."""
+    cleaned = {image: [clean(text, cleaning) for text in texts] for image, texts in captions.items()}
+    files.write_descriptions(path, cleaned)
+    texts = [text for texts in cleaned.values() for text in texts]
+    words = {word for text in texts for word in text.split()}
+    print(f"wrote {path}: {len(texts):,} descriptions of {len(cleaned):,} images, {len(words):,} different words")
+
+
+def write_features(
+    path: Path,
+    encoder: keras.Model,
+    paths: Sequence[Path],
+    cleaning: Cleaning,
+    batch_size: int = 32,
+    precision: features.Precision = "float32",
+) -> None:
+    """Write the photographs' features with their origin beside them, and skipped.txt, going on where an earlier call was killed.
+
+    :raises InputError: as `features.extract`.
+    """
+    partial, fingerprint = path.with_name("features.partial"), files.fingerprint(encoder)
+    extracted, skipped = features.extract_resumably(encoder, paths, partial, fingerprint, batch_size, precision)
+    (_, height, width, _), (_, dimension) = encoder.input_shape, encoder.output_shape
+    shape = {"height": height, "width": width, "dimension": dimension}
+    files.write_features(path, extracted)
+    files.write_origin(path, {"encoder": fingerprint, **shape, "precision": precision, "cleaning": cleaning})
+    _list_skipped(path.with_name("skipped.txt"), skipped)
+    partial.unlink()
+    print(f"wrote {path}: {len(extracted):,} photographs x {dimension}")
+
+
+def _list_skipped(path: Path, skipped: Mapping[str, str]) -> None:
+    """Write the names of undecodable files with the reasons, or remove an earlier list where there are none."""
+    if not skipped:
+        path.unlink(missing_ok=True)
+        return
+    files.write_text(path, "".join(f"{name}\t{reason}\n" for name, reason in skipped.items()))
+    print(f"skipped {len(skipped):,} files that cannot be decoded: {path} says why")
+
+
+# Step 2 --------------------------------------------------------------------------------------------------------------
+
+
+def read_lessons(features: Path, descriptions: Path, train_images: Path, dev_images: Path) -> Lessons:
+    """Read what a captioner is trained on.
+
+    :raises InputError: a file is missing or damaged, or a photograph of the lists has no feature.
+    """
+    described, extracted = files.read_descriptions(descriptions), files.read_features(features)
+    train, dev = (agreement.described(described, splits.read(path), path) for path in (train_images, dev_images))
+    tokenizer = Tokenizer.fit(wrap(text) for texts in train.values() for text in texts)
+    for part in (train, dev):
+        agreement.pick(extracted, part, "feature", features)
+    found = batches.gather(train, extracted, tokenizer), batches.gather(dev, extracted, tokenizer)
+    print(
+        f"vocabulary {tokenizer.vocabulary_size:,}, next words {found[0].next_words:,} (train) and {found[1].next_words:,} (dev)"
+    )
+    return Lessons(tokenizer, *found, files.read_origin(features))
+
+
+def train(
+    lessons: Lessons,
+    folder: Path,
+    *,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+    patience: int | None = None,
+    reduce_after: int | None = None,
+) -> list[float]:
+    """Train a captioner into the folder, going on after the last finished epoch, and return each epoch's val_loss.
+
+    Writes `NAME` after each epoch whose val_loss is the lowest so far, and what `training.fit` writes. The same seed gives the same captioner.
+
+    :param patience: stop after so many epochs without a lower val_loss.
+    :param reduce_after: divide the learning rate by 10 after so many epochs without a lower val_loss.
+    :raises InputError: as `training.fit`.
+    """
+    keras.utils.set_random_seed(seed)
+    model = captioner.build(lessons.train.features.shape[1], lessons.tokenizer.vocabulary_size)
+    trainer = captioner.build_trainer(model)
+    # Without XLA: each batch has another shape, and it would compile for each.
+    trainer.compile(keras.optimizers.Adam(learning_rate), "sparse_categorical_crossentropy", jit_compile=False)
+
+    def write(path: Path) -> None:
+        files.write_captioner(path, model, lessons.tokenizer, lessons.origin)
+
+    return training.fit(
+        trainer,
+        lessons.train.shuffled(batch_size, seed),
+        steps=lessons.train.steps(batch_size),
+        epochs=epochs,
+        seed=seed,
+        folder=folder,
+        identity={
+            "train data": lessons.train.fingerprint(),
+            "dev data": lessons.dev.fingerprint(),
+            "batch size": batch_size,
+            "learning rate": learning_rate,
+            "patience": patience,
+            "reduce after": reduce_after,
+            "precision": keras.config.dtype_policy().name,
+        },
+        validation=lessons.dev.ordered(batch_size),
+        callbacks=[training.Best(folder / NAME, write), *_optional_callbacks(patience, reduce_after)],
+    )["val_loss"]
+
+
+def _optional_callbacks(patience: int | None, reduce_after: int | None) -> list[keras.callbacks.Callback]:
+    callbacks: list[keras.callbacks.Callback] = []
+    if reduce_after is not None:
+        callbacks.append(keras.callbacks.ReduceLROnPlateau(patience=reduce_after, verbose=1))
+    if patience is not None:
+        callbacks.append(keras.callbacks.EarlyStopping(patience=patience, verbose=1))
+    return callbacks
+
+
+# Step 3 --------------------------------------------------------------------------------------------------------------
+
+
+def describe(
+    model: Path, features: Path, train: Descriptions, test: Descriptions, source: Path, beam: int
+) -> tuple[dict[str, str], set[str]]:
+    """Return a captioner's captions of the test photographs, and the ids of those without an end.
+
+    :param model: a captioner's file, or a folder whose captioner with the lowest val_loss is taken.
+    :param source: the file that the train descriptions were read from.
+    :raises InputError: the captioner, the features and the descriptions do not belong together.
+    """
+    captioner = files.read_captioner(model)
+    picked = agreement.pick(files.read_features(features), test, "feature", features)
+    stacked = np.concatenate(list(picked.values()))
+    agreement.check_features(captioner, stacked.shape[1], files.read_origin(features), features)
+    fitted = Tokenizer.fit(wrap(text) for texts in train.values() for text in texts)
+    tokenizer = agreement.check_vocabulary(captioner, fitted, source)
+    found = dict(zip(picked, decoding.caption(captioner.model, stacked, tokenizer, beam), strict=True))
+    captions = {image: caption.text for image, caption in found.items()}
+    return captions, {image for image, caption in found.items() if not caption.finished}
+
+
+def score(
+    folder: Path,
+    captions: Mapping[str, str],
+    unfinished: Collection[str],
+    train: Descriptions,
+    test: Descriptions,
+    references: Descriptions | None,
+    **known: Any,
+) -> None:
+    """Score the captions, print the table and its remarks, and write captions.json and, last, scores.json into the folder.
+
+    :param known: what scores.json also says, `split` among it.
+    """
+    scores = {**known, **report.make(captions, test, train, references, unfinished)}
+    print(f"\n{len(captions):,} photographs of the split {scores['split']}\n\n{report.table(scores)}\n")
+    print("\n".join(report.remarks(scores)))
+    files.write_captions(folder / "captions.json", captions)
+    files.write_json(folder / "scores.json", scores)
+    print(f"wrote {folder / 'captions.json'}: {len(captions):,} captions")
+    print(f"wrote {folder / 'scores.json'}: {len(scores['protocols'])} protocols")
