@@ -138,13 +138,15 @@ def examples(permutations: np.ndarray, recipe: views.Recipe) -> Example:
 
 
 def fixed(pixels: np.ndarray, batch_size: int, seed: int, example: Example) -> tf.data.Dataset:
-    """Return one puzzle of each photograph, the same whenever they are asked for."""
+    """Return one puzzle of each photograph, the same whenever they are asked for, in batches of nearly the same size."""
+    count = -(-len(pixels) // batch_size)  # nearly the same, for a last batch of one would leave all GPUs but one without any
+    bounds = np.linspace(0, len(pixels), count + 1).astype("int64")
 
-    def batch(start: tf.Tensor) -> Any:
-        indices = tf.range(start, tf.minimum(start + batch_size, len(pixels)))
+    def batch(start: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        indices = tf.range(start, end)
         return example(photographs.rows(pixels, indices), indices, tf.random.fold_in(tf.constant([seed, 1]), start))
 
-    return tf.data.Dataset.range(0, len(pixels), batch_size).map(batch, num_parallel_calls=2).prefetch(2)
+    return tf.data.Dataset.from_tensor_slices((bounds[:-1], bounds[1:])).map(batch, num_parallel_calls=2).prefetch(2)
 
 
 def callbacks(
