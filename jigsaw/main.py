@@ -139,9 +139,7 @@ def examples(permutations: np.ndarray, recipe: views.Recipe) -> Example:
 
 def fixed(pixels: np.ndarray, batch_size: int, seed: int, example: Example) -> tf.data.Dataset:
     """Return one puzzle of each photograph, the same whenever they are asked for, in batches of nearly the same size."""
-    count = -(
-        -len(pixels) // batch_size
-    )  # nearly the same, for a last batch of one would leave all GPUs but one without any
+    count = -(-len(pixels) // batch_size)  # a last batch of one puzzle would leave none for the second GPU
     bounds = np.linspace(0, len(pixels), count + 1).astype("int64")
 
     def batch(start: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
