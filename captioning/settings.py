@@ -61,6 +61,11 @@ def from_command_line(settings: type[Settings], arguments: list[str] | None = No
     return chosen
 
 
+def without(config: Any, *names: str) -> dict[str, Any]:
+    """Return the chosen settings by name, but those named."""
+    return {name: value for name, value in vars(config).items() if name not in names}
+
+
 def run(main: Callable[[], None]) -> None:
     """Call a script's `main`; what is no fault of ours ends it with one line on standard error instead of a traceback.
 

@@ -7,7 +7,7 @@ the same optimizer, schedule and loop. Writes into --out: encoder.keras for step
 which a killed run goes on when the same command is given again, history.csv and history.png.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -104,8 +104,7 @@ def random_crops(rows: tf.Tensor, size: int, smallest: float, seed: tf.Tensor) -
 
 def identity(config: Settings) -> dict:
     """Return the settings that decide the losses, and so must not change when a run goes on."""
-    free = ("photographs", "out", "encoder_size", "xla")
-    return {name: value for name, value in asdict(config).items() if name not in free}
+    return settings.without(config, "photographs", "out", "encoder_size", "xla")
 
 
 if __name__ == "__main__":

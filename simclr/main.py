@@ -7,16 +7,16 @@ killed run goes on when the same command is given again, history.csv, TensorBoar
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from captioning import devices, settings, training
-from captioning.errors import InputError
 from pretext import crops, photographs
 from pretext.encoder import encoder, write
 from pretext.optimizers import Optimizer, optimizer
 from pretext.resnet import Stem, resnet
+from pretext.watch import Neighbours, TensorBoard, draw_curves, load_voters
 from pretext.winograd import accelerate
 from simclr import views, watch
 from simclr.encoder import features
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     network.set_weights(simclr.network.get_weights())
     write(config.out / "encoder.keras", encoder(network, config.encoder_size, config.encoder_size), network.name)
-    watch.draw_curves(config.out / "curves.png", history)
+    draw_curves(config.out / "curves.png", history, ("loss",), ("accuracy", "spread", "knn"))
     watch.draw_neighbours(config.out / "neighbours.png", compute, pixels)
 
 
@@ -118,22 +118,15 @@ def build(config: Settings, steps: int) -> tuple[keras.Model, SimCLR]:
 
 def callbacks(config: Settings, compute: Callable[[np.ndarray], np.ndarray]) -> list[keras.callbacks.Callback]:
     """Return what watches the run: alarm, neighbours where labelled photographs are given, and logs."""
-    watching = [watch.Alarm()]
-    if (config.knn_train is None) != (config.knn_test is None):
-        raise InputError("--knn-train and --knn-test go together: give both folders, or neither")
-    if config.knn_train:
-        train, test = (
-            photographs.load_labelled(folder, (config.encoder_size,) * 2, config.out, config.knn_most)
-            for folder in (config.knn_train, config.knn_test)
-        )
-        watching.append(watch.Neighbours(compute, train, test, config.knn_every, config.epochs))
-    return [*watching, watch.TensorBoard(config.out / "tensorboard")]
+    voters = load_voters(config.knn_train, config.knn_test, config.encoder_size, config.out, config.knn_most)
+    knn = [Neighbours(compute, *voters, config.knn_every, config.epochs)] if voters else []
+    return [watch.Alarm(), *knn, TensorBoard(config.out / "tensorboard")]
 
 
 def identity(config: Settings) -> dict:
     """Return the settings that decide the losses, and so must not change when a run goes on."""
     free = ("photographs", "list", "out", "encoder_size", "xla", "knn_train", "knn_test", "knn_every", "knn_most")
-    return {name: value for name, value in asdict(config).items() if name not in free}
+    return settings.without(config, *free)
 
 
 if __name__ == "__main__":
