@@ -32,6 +32,9 @@ class Settings:
     reduce_after: settings.Count | None = (
         None  # divide the learning rate by 10 after this many epochs without a lower val_loss
     )
+    standardise: bool = (
+        False  # features to mean 0 and deviation 1 first: photographs are told apart better, val_loss is higher
+    )
     precision: devices.Policy = "float32"  # mixed_float16 or mixed_bfloat16 is quicker on a GPU
 
 
@@ -48,6 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
         seed=config.seed,
         patience=config.patience,
         reduce_after=config.reduce_after,
+        standardise=config.standardise,
     )
     epoch = losses.index(min(losses)) + 1
     print(

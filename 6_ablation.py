@@ -45,6 +45,7 @@ class Settings:
     epochs: int = 20  # times that each description is seen, at most
     batch_size: int = 128  # descriptions per step
     learning_rate: float = 0.003  # Adam's
+    standardise: bool = True  # features to mean 0 and deviation 1 first, so that no encoder gains by its scale
     patience: int | None = 3  # stop after this many epochs without a lower val_loss
     beam: int = 1  # captions under way for each photograph
 
@@ -68,7 +69,9 @@ def study(name: str, path: Path, data: Data, config: Settings) -> Study:
     files.write_json(folder / "encoder.json", ablation.describe(path, encoder) | judge(encoder, folder, config))
     keras.backend.clear_session()
     lessons = steps.read_lessons(stored, data.descriptions, config.train_images, config.dev_images)
-    training = {name: getattr(config, name) for name in ("epochs", "batch_size", "learning_rate", "patience")}
+    training = {
+        name: getattr(config, name) for name in ("epochs", "batch_size", "learning_rate", "standardise", "patience")
+    }
     runs = tuple(folder / f"seed-{seed}" for seed in range(config.seeds))
     for seed, run in enumerate(runs):
         ablation.learn(lessons, run, data, split, config.beam, seed=seed, **training)

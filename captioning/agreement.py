@@ -23,7 +23,7 @@ def check_captions(captions: Collection[str], paths: Sequence[Path], source: Pat
     if not ids & captioned:
         raise InputError(
             f"expected captions of the photographs in {paths[0].parent}, found none in {source}: its images are "
-            f"called {next(iter(captions))} and so on, the photographs {paths[0].name}"
+            f"called {next(iter(captions))} and so on, the photographs {paths[0].name}; give those of one data set"
         )
     if bare := ids - captioned:
         print(f"{len(bare):,} of {len(ids):,} photographs have no caption")

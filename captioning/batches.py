@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from captioning.tokenizer import Tokenizer, wrap
 
@@ -45,6 +45,10 @@ class Captions:
         for array in vars(self).values():
             digest.update(np.ascontiguousarray(array))
         return digest.hexdigest()[:16]
+
+    def standardised(self, mean: np.ndarray, deviation: np.ndarray) -> "Captions":
+        """Return the same captions of features (feature - mean) / deviation."""
+        return replace(self, features=(self.features - mean) / deviation)
 
     def steps(self, batch_size: int) -> int:
         """The number of batches an epoch."""

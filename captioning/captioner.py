@@ -5,6 +5,7 @@ all next words are predicted at once, with the arithmetic of one prediction for 
 """
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 UNITS = 256
@@ -42,6 +43,16 @@ def build_trainer(captioner: keras.Model) -> keras.Model:
     merged = ops.take(ops.reshape(merged, (-1, UNITS)), real_tokens, axis=0)  # (R, 256)
     next_word = captioner.get_layer("next_word")(captioner.get_layer("decoder_dense")(merged))  # (R, V)
     return keras.Model([real_tokens, *captioner.inputs], next_word, name="trainer")
+
+
+def on_raw_features(captioner: keras.Model, mean: np.ndarray, deviation: np.ndarray) -> keras.Model:
+    """Return a copy of a captioner trained on (feature - mean) / deviation, (D,) each, that takes features as they are: the same probabilities."""
+    copy = build(len(mean), captioner.output_shape[-1])
+    copy.set_weights(captioner.get_weights())
+    kernel, bias = copy.get_layer("feature_dense").get_weights()  # (D, 256), (256,)
+    kernel = kernel / deviation[:, None]
+    copy.get_layer("feature_dense").set_weights([kernel, bias - mean @ kernel])
+    return copy
 
 
 def needs(captioner: keras.Model, epochs: int) -> tuple[float, float]:

@@ -90,6 +90,7 @@ def extract_resumably(
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     identity = hashlib.sha256(json.dumps([fingerprint, stats, batch_size, precision]).encode()).digest()
     network = Network(encoder, precision)
+    partial.parent.mkdir(parents=True, exist_ok=True)
     with partial.open("r+b" if partial.exists() else "w+b") as file:
         done = _whole_batches(file, identity)
         for batch in batches(network, paths, batch_size, start=len(done) * batch_size):

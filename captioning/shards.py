@@ -64,14 +64,14 @@ def join(folder: Path, paths: Sequence[Path]) -> None:
         raise InputError(
             f"expected {len(all_shards)} shards in {folder}, found {len(found)}: run --shard {', '.join(missing)}"
         )
-    paths = [folder / f"{shard.name}.pkl" for shard in all_shards]
-    origins = [files.read_origin(path) for path in paths]
-    for path, origin in zip(paths, origins, strict=True):
+    parts = [folder / f"{shard.name}.pkl" for shard in all_shards]
+    origins = [files.read_origin(path) for path in parts]
+    for path, origin in zip(parts, origins, strict=True):
         if origin is None or origin != origins[0]:
             raise InputError(
                 f"expected one encoder and one precision in all shards, found others in {path}: make it again"
             )
-    joined = {image: feature for path in paths for image, feature in files.read_features(path).items()}
+    joined = {image: feature for path in parts for image, feature in files.read_features(path).items()}
     ordered = {image: joined[image] for image in photographs.by_id(paths) if image in joined}
     path = folder / "features.pkl"
     files.write_features(path, ordered)

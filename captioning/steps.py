@@ -101,6 +101,7 @@ def train(
     seed: int,
     patience: int | None = None,
     reduce_after: int | None = None,
+    standardise: bool = False,
 ) -> list[float]:
     """Train a captioner into the folder, going on after the last finished epoch, and return each epoch's val_loss.
 
@@ -108,8 +109,13 @@ def train(
 
     :param patience: stop after so many epochs without a lower val_loss.
     :param reduce_after: divide the learning rate by 10 after so many epochs without a lower val_loss.
+    :param standardise: learn from features of mean 0 and deviation 1 over the train photographs; the captioner that is written takes
+        them as they are all the same.
     :raises InputError: as `training.fit`.
     """
+    extracted = lessons.train.features
+    mean, deviation = extracted.mean(axis=0), extracted.std(axis=0) + 1e-6
+    seen, dev = (part.standardised(mean, deviation) if standardise else part for part in (lessons.train, lessons.dev))
     keras.utils.set_random_seed(seed)
     model = captioner.build(lessons.train.features.shape[1], lessons.tokenizer.vocabulary_size)
     machine.warn(folder, *captioner.needs(model, epochs))
@@ -118,25 +124,26 @@ def train(
     trainer.compile(keras.optimizers.Adam(learning_rate), "sparse_categorical_crossentropy", jit_compile=False)
 
     def write(path: Path) -> None:
-        files.write_captioner(path, model, lessons.tokenizer, lessons.origin)
+        written = captioner.on_raw_features(model, mean, deviation) if standardise else model
+        files.write_captioner(path, written, lessons.tokenizer, lessons.origin)
 
     return training.fit(
         trainer,
-        lessons.train.shuffled(batch_size, seed),
-        steps=lessons.train.steps(batch_size),
+        seen.shuffled(batch_size, seed),
+        steps=seen.steps(batch_size),
         epochs=epochs,
         seed=seed,
         folder=folder,
         identity={
-            "train data": lessons.train.fingerprint(),
-            "dev data": lessons.dev.fingerprint(),
+            "train data": seen.fingerprint(),
+            "dev data": dev.fingerprint(),
             "batch size": batch_size,
             "learning rate": learning_rate,
             "patience": patience,
             "reduce after": reduce_after,
             "precision": keras.config.dtype_policy().name,
         },
-        validation=lessons.dev.ordered(batch_size),
+        validation=dev.ordered(batch_size),
         callbacks=[training.Best(folder / NAME, write), *_optional_callbacks(patience, reduce_after)],
     )["val_loss"]
 

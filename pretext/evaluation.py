@@ -99,7 +99,9 @@ def load_parts(train: Path, test: Path, encoder: keras.Model, cache: Path) -> tu
     """
     parts = load(train, encoder, cache), load(test, encoder, cache)
     if parts[0].classes != parts[1].classes:
-        raise InputError(f"{train} and {test} have other classes: {parts[0].classes} and {parts[1].classes}")
+        raise InputError(
+            f"{train} and {test} have other classes: {parts[0].classes} and {parts[1].classes}; check both"
+        )
     return parts
 
 

@@ -161,8 +161,9 @@ def load_hdf5(path: Path, dataset: str, size: tuple[int, int], folder: Path) -> 
 def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
     """Return a dataset of photographs."""
     images = file[name]
+    found = f"{images.dtype} {images.shape}" if isinstance(images, h5py.Dataset) else "a group"
     if not isinstance(images, h5py.Dataset) or images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
-        raise InputError(f"expected uint8 N x S x S x 3 in {name} of {path}, found {images}; check the path")
+        raise InputError(f"expected uint8 N x S x S x 3 in {name} of {path}, found {found}; check the path")
     return images
 
 

@@ -147,6 +147,7 @@ ROWS = {
     "a name too long": Row(f"{FOUR} --descriptions {'a' * 300}", "File name too long|cannot read aaa"),
     "a place that is a file": Row(f"{FOUR} --out {TOKEN}/tokenizer.pkl", f"Not a directory|File exists.*{TOKEN}"),
     "a folder where a file should come": Row(f"{FOUR} --out labelled", "cannot write labelled: "),
+    "dev photographs to learn from": Row(f"{TWO} --dev-images Flickr8k_text/Flickr_8k.trainImages.txt", "in both lists"),
     "a place in use": Row(f"{TWO} --out .", r"another run is writing into \. \(it holds \.lock\)", lock),
     "encoder and captioner swapped": Row(f"{FIVE} --model encoder.keras", r"captioner in encoder\.keras, found a model w"),
     "captioner and encoder swapped": Row(f"{FIVE} --encoder other.keras", r"-> \(N, D\), in other\.keras; found float32",
@@ -261,6 +262,9 @@ ELSEWHERE = {  # errors with a table of their own, in the tests of their modules
     "simclr/convert_checkpoint.py": "tests/test_convert_checkpoint.py",
     "captioning/decoding.py": "tests/test_decoding.py",
     "captioning/shards.py": "tests/test_features.py",
+    "captioning/ablation.py": "tests/test_ablation.py",
+    "captioning/serve.py": "tests/test_serve.py",
+    **dict.fromkeys((f"captioning/{name}.py" for name in ("doctor", "inspection", "machine")), "tests/test_steps.py"),
 }
 raised: set[tuple[str, int]] = set()  # the file and the line of each error that a row has met
 

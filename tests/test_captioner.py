@@ -94,6 +94,21 @@ def test_a_saved_captioner_holds_nothing_of_the_trainer(models, tmp_path):
     )
 
 
+def test_a_captioner_of_standardised_features_takes_them_as_they_are(models):
+    ours, _ = models
+    captions = gather(DESCRIPTIONS, FEATURES, TOKENIZER)
+    mean, deviation = captions.features.mean(axis=0), captions.features.std(axis=0) + 1e-6
+    standardised = captions.standardised(mean, deviation)
+    np.testing.assert_allclose(standardised.features.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(standardised.features.std(axis=0), 1, atol=1e-3)
+    raw = captioner.on_raw_features(ours, mean, deviation)
+    found, expected = (
+        model.predict_on_batch(list(part.batch(np.arange(4))[0][1:]))
+        for model, part in ((raw, captions), (ours, standardised))
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def test_probabilities_are_float32_in_mixed_precision():
     policy = keras.config.dtype_policy()
     try:

@@ -72,7 +72,7 @@ SCRIPTS = {
     ),
     "2": Work("2_train_IC_model --batch-size 2 --epochs 3 --out out", ("history.csv",), (4, 3)),
     "3": Work("3_BLEU --out out", ("captions.json", "scores.json"), (1, 2), resumes=""),
-    "simclr": Work(f"simclr.main {SMALL} --out out", ("history.csv",), (2, 7), interrupt=1, room=5000),
+    "simclr": Work(f"simclr.main {SMALL} --out out", ("history.csv",), (2, 5), interrupt=1, room=5000),
     "supervised": Work(
         f"pretext.supervised {SMALL} --photographs labelled --out out", ("history.csv",), (2, 4), interrupt=1, room=5000
     ),
@@ -111,9 +111,8 @@ def test_a_disturbed_script_ends_as_if_undisturbed(name, run, world, tmp_path):
         assert_nothing_half_written(parts / "out")
     status, said = run(work.command, parts)
     assert status == 0 and work.resumes in said, said
-    assert sorted(path.name for path in (parts / "out").rglob("*")) == sorted(
-        path.name for path in (whole / "out").rglob("*")
-    )
+    names = [{path.name for path in (part / "out").rglob("[!e]*")} for part in (parts, whole)]  # logs, events.*, add up
+    assert names[0] == names[1]
     for result in work.results:
         assert_same(parts / "out" / result, whole / "out" / result)
 

@@ -96,7 +96,7 @@ def test_weights_file_of_a_keras_applications_network(tmp_path, photographs):
 @pytest.mark.parametrize(
     "network, weights, size, message",
     [
-        ("ResNet999", "imagenet", 224, "ResNet999 is unknown: expected one of resnet18, .*VGG16"),
+        ("ResNet999", "imagenet", 224, "ResNet999 is unknown: choose one of resnet18, .*VGG16"),
         ("resnet_v2", "imagenet", 224, "resnet_v2 is unknown"),
         ("ResNet50", "missing.h5", 224, "missing.h5 is no file: .*imagenet, or ResNet50's weights file"),
         ("VGG16", "untrained", 8, "choose another --size"),
