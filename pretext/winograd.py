@@ -15,6 +15,7 @@ from keras import layers, ops
 
 # By the outputs of a tile: transform of the kernel G, of the input B^T and of the output A^T (Lavin & Gray, section 4).
 TRANSFORMS = {
+    1: ([[0, 1, 0]], [[0, 1, 0]], [[1]]),  # of a single pixel: all but the kernel's centre meets the padding
     2: (
         [[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]],
         [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]],
@@ -93,7 +94,7 @@ def winograd(x, kernel):
     """Convolve (N, H, W, C), H and W static, with a (3, 3, C, filters) kernel: stride 1, padding "same", (N, H, W, filters)."""
     _, height, width, channels = x.shape
     filters = kernel.shape[-1]
-    size, rows_of_kernel, rows_in, rows_out = transforms(height)  # size 6 (or 4): a tile and its margin
+    size, rows_of_kernel, rows_in, rows_out = transforms(height)  # size 6 (or 4, or 1): a tile and its margin
     other, columns_of_kernel, columns_in, columns_out = transforms(width)
     kernel = ops.matmul(np.kron(rows_of_kernel, columns_of_kernel), ops.reshape(kernel, (9, channels * filters)))
     kernel = ops.reshape(kernel, (size, 1, other, channels, filters))
@@ -110,14 +111,14 @@ def winograd(x, kernel):
 @cache
 def transforms(length: int) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
     """Return a tile's inputs, and the matrices of kernel, input and output for a line of `length` pixels padded with zeros."""
-    outputs = 4 if length > 2 else 2
+    outputs = 4 if length > 2 else length
     of_kernel, of_input, of_output = (np.array(matrix, "float32") for matrix in TRANSFORMS[outputs])
-    inputs, tiles = outputs + 2, -(-length // outputs)
+    inputs, tiles = len(of_input), -(-length // outputs)
     into = np.zeros((inputs, tiles, tiles * outputs + 2), "float32")
     out = np.zeros((tiles * outputs, inputs, tiles), "float32")
     for tile in range(tiles):
         first = tile * outputs
-        into[:, tile, first : first + inputs] = of_input
+        into[:, tile, first : first + outputs + 2] = of_input
         out[first : first + outputs, :, tile] = of_output
     into = into[:, :, 1 : length + 1].reshape(inputs * tiles, length)
     return inputs, of_kernel, into, out[:length].reshape(length, inputs * tiles)
