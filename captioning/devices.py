@@ -3,6 +3,9 @@
 import os
 from typing import Literal
 
+from captioning import workers
+from captioning.errors import InputError
+
 import keras
 import tensorflow as tf
 
@@ -21,7 +24,21 @@ def has_gpu() -> bool:
 
 
 def strategy() -> tf.distribute.Strategy:
-    """Return one device, or all GPUs of this machine where there are several: each then takes its part of a batch."""
+    """Return one device, all GPUs of this machine, or those of all workers: each then takes its part of a batch.
+
+    With several workers it is to be made before the first tensor, and waits for all of them.
+
+    :raises InputError: TF_CONFIG has another form, or names an address that cannot be had.
+    """
+    number, count = workers.worker()
+    if count > 1:
+        print(f"worker {number} of {count}: waiting until all have started", flush=True)
+        try:
+            return tf.distribute.MultiWorkerMirroredStrategy()
+        except tf.errors.OpError as error:
+            raise InputError(
+                f"worker {number} cannot join the others ({error.message}): check the addresses in TF_CONFIG"
+            ) from error
     several = len(tf.config.list_logical_devices("GPU")) > 1
     return tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
 

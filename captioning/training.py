@@ -8,10 +8,11 @@ import io
 import json
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from captioning import files
+from captioning import files, workers
 from captioning.errors import InputError
 
 import h5py
@@ -48,21 +49,28 @@ def fit(
     The same seed, settings and data give the same losses, however often the run was killed. A run that is finished, or that a callback
     stopped early, only returns its history. Callbacks may remember `best`, `wait` and the like (`REMEMBERED`) between epochs, nothing else.
 
-    :param batches: epoch (int64 scalar, from 0) -> exactly `steps` batches, which depend on the epoch and the seed only.
+    :param batches: epoch (int64 scalar, from 0) -> exactly `steps` batches, which depend on the epoch and the seed only; of several
+        workers each gives its part of them, and of `validation`, and its own folder.
     :param identity: settings that must not change between a run and its continuation (plain values).
-    :raises InputError: the loss is not a number, the folder belongs to a run with another identity, or another run is writing there.
+    :raises InputError: the loss is not a number, the folder belongs to a run with another identity, another run is writing there,
+        or another worker has stopped or was given other settings.
     """
-    with files.locked(folder):
+    with workers.company(), files.locked(folder):
         keeper = Keeper(folder, {**identity, "seed": seed, "steps an epoch": steps}, callbacks)
+        workers.agree(keeper.identity, keeper.path, model.distribute_strategy)
         with model.distribute_strategy.scope():
             keeper.restore(model)
         if not keeper.stopped and keeper.finished < epochs:
             if keeper.finished:
                 print(f"resuming after epoch {keeper.finished} of {epochs} ({keeper.path})", flush=True)
-            model.fit(
-                tf.data.Dataset.range(keeper.finished, epochs).flat_map(batches).prefetch(2),
+            data = tf.data.Dataset.range(keeper.finished, epochs).flat_map(batches).prefetch(2)
+            several = workers.worker().count > 1
+            learn = (
+                partial(workers.fit, model) if several else partial(model.fit, shuffle=False)
+            )  # batches come shuffled
+            learn(
+                data,
                 steps_per_epoch=steps,
-                shuffle=False,  # the batches come shuffled
                 initial_epoch=keeper.finished,
                 epochs=epochs,
                 validation_data=validation,
@@ -149,7 +157,12 @@ class Keeper(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         generators = [variable for variable in self.model.variables if variable.name == "seed_generator_state"]
         for position, state in enumerate(generators):
-            state.assign(np.random.SeedSequence((self.identity["seed"], epoch, position)).generate_state(2) >> 1)
+            state.assign(
+                np.random.SeedSequence(
+                    (self.identity["seed"], epoch, position, workers.worker().number)
+                ).generate_state(2)
+                >> 1
+            )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         for name, value in logs.items():

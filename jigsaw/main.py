@@ -15,7 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from captioning import devices, files, settings, training
+from captioning import devices, files, settings, training, workers
+from captioning.errors import InputError
+from captioning.workers import ALONE, Worker
 from jigsaw import encoder, maximal_hamming, views, watch
 from jigsaw.model import Network, jigsaw, shared
 from pretext import photographs
@@ -23,7 +25,7 @@ from pretext.encoder import write
 from pretext.optimizers import Optimizer, optimizer
 from pretext.resnet import Stem
 from pretext.watch import Neighbours, TensorBoard, draw_curves, load_voters
-from pretext.winograd import accelerate
+from pretext.winograd import for_training
 
 import keras
 import numpy as np
@@ -73,28 +75,32 @@ class Settings:
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     devices.prepare(config.precision)
+    worker, strategy = workers.worker(), devices.strategy()
+    config = replace(config, out=worker.folder(config.out))
     keras.utils.set_random_seed(config.seed)
     permutations = choose(config.permutations, config.permutation_file)
     train, val, test = (
         photographs.load_hdf5(config.photographs, f"{part}_img", (config.size,) * 2, config.out)
         for part in ("train", "val", "test")
     )
-    steps = photographs.steps(train, config.batch_size)
+    steps = photographs.steps(train, config.batch_size, strategy.num_replicas_in_sync)
     recipe = views.Recipe(config.size, grey=config.grey)
-    example, kept = examples(permutations, recipe), identity(config, permutations)
-    with devices.strategy().scope():
+    example, kept = examples(permutations, replace(recipe, worker=worker)), identity(config, permutations)
+    with workers.company(), strategy.scope():
         network, model = build(config, steps)
     history = training.fit(
         model,
-        photographs.batches(train, config.batch_size, config.seed, example),
+        photographs.batches(train, config.batch_size, config.seed, example, worker),
         steps=steps,
         epochs=config.epochs,
         seed=config.seed,
         folder=config.out,
         identity=kept,
-        validation=fixed(val, config.batch_size, config.seed, example),
+        validation=fixed(val, config.batch_size, config.seed, example, worker, strategy.num_replicas_in_sync),
         callbacks=callbacks(config, network, model, kept),
     )
+    if worker.number:  # the chief writes what comes of it
+        return
     draw_curves(config.out / "curves.png", history, ("loss", "val_loss"), ("accuracy", "val_accuracy", "knn"))
     devices.prepare()  # what follows computes in float32
     solver = encoder.read_run(config.out)
@@ -114,8 +120,8 @@ def choose(count: int, path: Path | None) -> np.ndarray:
 def build(config: Settings, steps: int) -> tuple[keras.Model, keras.Model]:
     """Return the network that the tiles share, where it can as its fast copy, and the model around it, compiled."""
     network = shared(config.network, config.stem, config.width, synchronized=devices.replicas() > 1)
-    if config.network == "resnet18" and config.winograd and not devices.has_gpu():
-        network = accelerate(network)
+    if config.network == "resnet18":
+        network = for_training(network, config.winograd)
     model = jigsaw(network, views.tile(config.size), config.permutations)
     if config.optimizer == "adam":
         chosen = keras.optimizers.Adam(config.learning_rate)
@@ -137,13 +143,23 @@ def examples(permutations: np.ndarray, recipe: views.Recipe) -> Example:
     return lambda rows, _, seed: views.puzzles(rows, tf.constant(permutations), recipe, seed)
 
 
-def fixed(pixels: np.ndarray, batch_size: int, seed: int, example: Example) -> tf.data.Dataset:
-    """Return one puzzle of each photograph, the same whenever they are asked for, in batches of nearly the same size."""
-    count = -(-len(pixels) // batch_size)  # a last batch of one puzzle would leave none for the second GPU
+def fixed(
+    pixels: np.ndarray, batch_size: int, seed: int, example: Example, worker: Worker = ALONE, replicas: int = 1
+) -> tf.data.Dataset:
+    """Return one puzzle of each photograph, the same whenever they are asked for, in batches of nearly the same size.
+
+    :param worker: whose part of each batch is given.
+    :raises InputError: there are fewer photographs than devices that share a batch.
+    """
+    if len(pixels) < replicas:
+        raise InputError(f"{len(pixels)} photographs for val_loss are fewer than {replicas} devices: give more")
+    count = min(
+        -(-len(pixels) // batch_size), len(pixels) // replicas
+    )  # each device has at least one puzzle of a batch
     bounds = np.linspace(0, len(pixels), count + 1).astype("int64")
 
     def batch(start: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        indices = tf.range(start, end)
+        indices = worker.part(tf.range(start, end))
         return example(photographs.rows(pixels, indices), indices, tf.random.fold_in(tf.constant([seed, 1]), start))
 
     return tf.data.Dataset.from_tensor_slices((bounds[:-1], bounds[1:])).map(batch, num_parallel_calls=2).prefetch(2)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from captioning.errors import InputError
+from captioning.workers import ALONE, Worker
 
 import numpy as np
 import tensorflow as tf
@@ -51,6 +52,7 @@ class Recipe:
     normalise: bool = (
         True  # each tile has mean 0 and deviation 1; without, the nine together have, and keep their differences
     )
+    worker: Worker = ALONE  # of whose part of a batch the puzzles are: the same puzzles as among the whole batch
 
     def __post_init__(self):
         if self.size - 2 * self.channel_jitter <= 3 * cell(self.size) or cell(self.size) <= tile(self.size):
@@ -86,7 +88,8 @@ def draw(grey: tf.Tensor, permutations: int, recipe: Recipe, seed: tf.Tensor) ->
     :param grey: bool (N,), which photographs have no colours: their planes stay in place, and the crop has more room.
     :param permutations: how many there are.
     """
-    chance = tf.random.stateless_uniform((tf.size(grey), 28), seed)  # (N, 28) in [0, 1)
+    batch = tf.size(grey) * recipe.worker.count  # give or take one: rows do not depend on how many come after them
+    chance = recipe.worker.part(tf.random.stateless_uniform((batch, 28), seed))  # (N, 28) in [0, 1)
     turned, planes, crop, tiles, label = tf.split(chance, [1, 6, 2, 18, 1], axis=1)
     grey |= turned[:, 0] < (recipe.grey if recipe.colour else 1)
     jitter = tf.where(grey, 0, recipe.channel_jitter)[:, None]  # (N, 1)

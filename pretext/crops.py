@@ -6,11 +6,17 @@ A crop of a photograph X is R X C', with a matrix R for its rows and C for its c
 from typing import Annotated
 
 from captioning.settings import Range
+from captioning.workers import Worker
 
 import numpy as np
 import tensorflow as tf
 
 Smallest = Annotated[float, Range(least=0.01, most=1)]  # share of a photograph's area
+
+
+def uniform(kinds: int, count: tf.Tensor, seed: tf.Tensor, worker: Worker) -> tf.Tensor:
+    """Return draws in [0, 1), (kinds, count), for the `count` photographs that are a worker's part of a batch: those of the whole batch."""
+    return tf.random.stateless_uniform((kinds, count * worker.count), seed)[:, worker.number :: worker.count]
 
 
 def crop(draws: tf.Tensor, height: int, width: int, size: int, smallest: float) -> tuple[tf.Tensor, tf.Tensor]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from captioning import files, photographs
 from captioning.errors import InputError
 from captioning.photographs import Unreadable
+from captioning.workers import ALONE, Worker
 
 import h5py
 import numpy as np
@@ -93,11 +94,16 @@ def load_labelled(source: Path, size: tuple[int, int], folder: Path, most: int |
     return Labelled(pixels, labels[readable], tuple(path.name for path in classes))
 
 
-def steps(pixels: np.ndarray, batch_size: int) -> int:
+def steps(pixels: np.ndarray, batch_size: int, replicas: int = 1) -> int:
     """Return how many whole batches an epoch has.
 
-    :raises InputError: there are fewer photographs than a batch takes.
+    :param replicas: how many devices share a batch.
+    :raises InputError: there are fewer photographs than a batch takes, or the devices cannot have equal parts of one.
     """
+    if batch_size % replicas:
+        raise InputError(
+            f"{replicas} devices cannot have equal parts of --batch-size {batch_size}: choose a multiple of {replicas}"
+        )
     if len(pixels) < batch_size:
         raise InputError(
             f"{len(pixels):,} photographs are fewer than --batch-size {batch_size}: lower it, or give more"
@@ -107,11 +113,16 @@ def steps(pixels: np.ndarray, batch_size: int) -> int:
 
 
 def batches(
-    pixels: np.ndarray, batch_size: int, seed: int, example: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Any]
+    pixels: np.ndarray,
+    batch_size: int,
+    seed: int,
+    example: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Any],
+    worker: Worker = ALONE,
 ) -> Callable[[tf.Tensor], tf.data.Dataset]:
     """Return the function epoch -> whole batches for `training.fit`, in an order that the seed and the epoch decide.
 
     :param example: photographs uint8 (B, H, W, 3), their indices (B,) and a seed, int32 (2,) -> what the model is trained on.
+    :param worker: whose part of each batch is given.
     """
     steps = len(pixels) // batch_size
 
@@ -120,6 +131,7 @@ def batches(
         order = tf.random.experimental.stateless_shuffle(tf.range(len(pixels)), epoch_seed)
 
         def batch(step: tf.Tensor, indices: tf.Tensor) -> Any:
+            indices = worker.part(indices)
             return example(rows(pixels, indices), indices, tf.random.fold_in(epoch_seed, step))
 
         indices = tf.reshape(order[: steps * batch_size], (steps, batch_size))

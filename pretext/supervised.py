@@ -7,16 +7,17 @@ the same optimizer, schedule and loop. Writes into --out: encoder.keras for step
 which a killed run goes on when the same command is given again, history.csv and history.png.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from captioning import devices, settings, training
+from captioning import devices, settings, training, workers
+from captioning.workers import ALONE, Worker
 from pretext import crops, photographs
 from pretext.encoder import encoder, normalisation, write
 from pretext.optimizers import Optimizer, optimizer
 from pretext.resnet import Stem, resnet
-from pretext.winograd import accelerate
+from pretext.winograd import for_training
 
 import keras
 import tensorflow as tf
@@ -53,24 +54,28 @@ class Settings:
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     devices.prepare(config.precision)
+    worker, strategy = workers.worker(), devices.strategy()
+    config = replace(config, out=worker.folder(config.out))
     keras.utils.set_random_seed(config.seed)
     pixels, labels, classes = photographs.load_labelled(config.photographs, (config.stored,) * 2, config.out)
-    steps = photographs.steps(pixels, config.batch_size)
-    with devices.strategy().scope():
+    steps = photographs.steps(pixels, config.batch_size, strategy.num_replicas_in_sync)
+    with workers.company(), strategy.scope():
         network, classifier = build(config, len(classes), steps)
 
     def example(rows: tf.Tensor, indices: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return random_crops(rows, config.size, config.smallest_crop, seed), tf.gather(labels, indices)
+        return random_crops(rows, config.size, config.smallest_crop, seed, worker), tf.gather(labels, indices)
 
     training.fit(
         classifier,
-        photographs.batches(pixels, config.batch_size, config.seed, example),
+        photographs.batches(pixels, config.batch_size, config.seed, example, worker),
         steps=steps,
         epochs=config.epochs,
         seed=config.seed,
         folder=config.out,
         identity=identity(config),
     )
+    if worker.number:  # the chief writes what comes of it
+        return
     network.set_weights(classifier.get_layer(network.name).get_weights())
     write(config.out / "encoder.keras", encoder(network, config.encoder_size, config.encoder_size), network.name)
 
@@ -78,9 +83,8 @@ def main(arguments: list[str] | None = None) -> None:
 def build(config: Settings, classes: int, steps: int) -> tuple[keras.Model, keras.Model]:
     """Return the encoder's network, and the classifier, compiled, around it or around its fast copy."""
     network = resnet(config.depth, config.stem, config.width, synchronized=devices.replicas() > 1)
-    fast = config.winograd and not devices.has_gpu()
     crop = keras.Input((config.size, config.size, 3))
-    features = (accelerate(network) if fast else network)(normalisation(1)(crop))
+    features = for_training(network, config.winograd)(normalisation(1)(crop))
     classifier = keras.Model(crop, layers.Dense(classes, dtype="float32", name="classes")(features))
     chosen = optimizer(
         config.optimizer,
@@ -95,9 +99,9 @@ def build(config: Settings, classes: int, steps: int) -> tuple[keras.Model, kera
     return network, classifier
 
 
-def random_crops(rows: tf.Tensor, size: int, smallest: float, seed: tf.Tensor) -> tf.Tensor:
+def random_crops(rows: tf.Tensor, size: int, smallest: float, seed: tf.Tensor, worker: Worker = ALONE) -> tf.Tensor:
     """Return a random crop of each photograph, half of them flipped: uint8 (N, H, W, 3) -> (N, size, size, 3) in [0, 1]."""
-    draws = tf.random.stateless_uniform((5, tf.shape(rows)[0]), seed)
+    draws = crops.uniform(5, tf.shape(rows)[0], seed, worker)
     matrices = crops.crop(draws, rows.shape[1], rows.shape[2], size, smallest)
     return tf.transpose(crops.resample(crops.planes(rows), *matrices), (0, 2, 3, 1))
 

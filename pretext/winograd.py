@@ -8,6 +8,8 @@ than TensorFlow's fused operation.
 
 from functools import cache
 
+from captioning import devices
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -62,6 +64,11 @@ def accelerate(network: keras.Model) -> keras.Model:
     fast = keras.models.clone_model(network, clone_function=clone)
     fast.set_weights(network.get_weights())
     return fast
+
+
+def for_training(network: keras.Model, winograd: bool) -> keras.Model:
+    """Return the network, or its fast copy where that is wanted and there is no GPU."""
+    return accelerate(network) if winograd and not devices.has_gpu() else network
 
 
 def _fits(layer: layers.Layer) -> bool:

@@ -7,23 +7,24 @@ killed run goes on when the same command is given again, history.csv, TensorBoar
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from captioning import devices, settings, training
+from captioning import devices, settings, training, workers
 from pretext import crops, photographs
 from pretext.encoder import encoder, write
 from pretext.optimizers import Optimizer, optimizer
 from pretext.resnet import Stem, resnet
 from pretext.watch import Neighbours, TensorBoard, draw_curves, load_voters
-from pretext.winograd import accelerate
+from pretext.winograd import for_training
 from simclr import views, watch
 from simclr.encoder import features
 from simclr.model import SimCLR
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 
 @dataclass(frozen=True)
@@ -68,19 +69,23 @@ class Settings:
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     devices.prepare(config.precision)
+    worker, strategy = workers.worker(), devices.strategy()
+    config = replace(config, out=worker.folder(config.out))
     keras.utils.set_random_seed(config.seed)
     pixels = photographs.load(config.photographs, (config.stored,) * 2, config.out, config.list)
-    steps = photographs.steps(pixels, config.batch_size)
-    recipe = views.Recipe(config.size, config.smallest_crop, config.strength, blur=config.blur)
+    steps = photographs.steps(pixels, config.batch_size, strategy.num_replicas_in_sync)
+    recipe = views.Recipe(config.size, config.smallest_crop, config.strength, blur=config.blur, worker=worker)
     watch.draw_views(config.out / "views.png", pixels, recipe, config.seed)
-    with devices.strategy().scope():
+    with workers.company(), strategy.scope():
         network, simclr = build(config, steps)
     compute = features(simclr, config.encoder_size)
+
+    def example(rows: tf.Tensor, _: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        return views.two_views(rows, recipe, seed)
+
     history = training.fit(
         simclr,
-        photographs.batches(
-            pixels, config.batch_size, config.seed, lambda rows, _, seed: views.two_views(rows, recipe, seed)
-        ),
+        photographs.batches(pixels, config.batch_size, config.seed, example, worker),
         steps=steps,
         epochs=config.epochs,
         seed=config.seed,
@@ -88,6 +93,8 @@ def main(arguments: list[str] | None = None) -> None:
         identity=identity(config),
         callbacks=callbacks(config, compute),
     )
+    if worker.number:  # the chief writes what comes of it
+        return
     network.set_weights(simclr.network.get_weights())
     write(config.out / "encoder.keras", encoder(network, config.encoder_size, config.encoder_size), network.name)
     draw_curves(config.out / "curves.png", history, ("loss",), ("accuracy", "spread", "knn"))
@@ -97,9 +104,8 @@ def main(arguments: list[str] | None = None) -> None:
 def build(config: Settings, steps: int) -> tuple[keras.Model, SimCLR]:
     """Return the encoder's network, and SimCLR, compiled, around it or around its fast copy."""
     network = resnet(config.depth, config.stem, config.width, synchronized=devices.replicas() > 1)
-    fast = config.winograd and not devices.has_gpu()
     simclr = SimCLR(
-        accelerate(network) if fast else network,
+        for_training(network, config.winograd),
         temperature=config.temperature,
         head_layers=config.head_layers,
         dimension=config.dimension,

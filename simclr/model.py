@@ -39,13 +39,15 @@ class SimCLR(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         context = tf.distribute.get_replica_context()
         replicas = context.num_replicas_in_sync
-        if replicas > 1:
-            place = context.replica_id_in_sync_group
-            losses, right = nt_xent(y_pred, self.temperature, lambda tensor: context.all_gather(tensor, axis=0), place)
-        else:
-            losses, right = nt_xent(y_pred, self.temperature)
+
+        def gather(tensor):
+            if replicas == 1:
+                return tensor
+            return tf.ensure_shape(context.all_gather(tensor, axis=0), (None, tensor.shape[1]))  # (M, D)
+
+        losses, right = nt_xent(y_pred, self.temperature, gather, context.replica_id_in_sync_group)
         self.accuracy.update_state(ops.cast(right, "float32"))
-        self.spread.update_state(spread(y_pred[:, 0]))
+        self.spread.update_state(spread(gather(y_pred[:, 0])))
         return ops.mean(losses) / replicas  # gradients are summed over the replicas
 
 

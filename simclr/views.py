@@ -7,6 +7,7 @@ whatever their order.
 
 from dataclasses import dataclass
 
+from captioning.workers import ALONE, Worker
 from pretext import crops
 
 import numpy as np
@@ -26,6 +27,7 @@ class Recipe:
     jitter: float = 0.8  # probability of the colour jitter
     grey: float = 0.2  # probability of a view without colour
     blur: float = 0.5  # probability of a Gaussian blur of deviation .1 to 2 pixels, over a tenth of the size
+    worker: Worker = ALONE  # of whose part of a batch the views are: the same views as among the whole batch
 
 
 def two_views(photographs: tf.Tensor, recipe: Recipe, seed: tf.Tensor) -> tf.Tensor:
@@ -51,7 +53,7 @@ def view(planes: tf.Tensor, recipe: Recipe, seed: tf.Tensor) -> tf.Tensor:
 
 def matrices(count: tf.Tensor, height: int, width: int, recipe: Recipe, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Draw crops, flips and blurs: matrices of rows (N, size, height) and of columns (N, size, width)."""
-    draws = tf.random.stateless_uniform((7, count), seed)
+    draws = crops.uniform(7, count, seed, recipe.worker)
     rows, columns = crops.crop(draws[:5], height, width, recipe.size, recipe.smallest)
     soft = gaussian(tf.where(draws[5] < recipe.blur, 0.1 + 1.9 * draws[6], 1e-3), recipe.size)
     return tf.matmul(soft, rows), tf.matmul(soft, columns)
@@ -71,7 +73,7 @@ def colour(luma: tf.Tensor, recipe: Recipe, seed: tf.Tensor) -> tuple[tf.Tensor,
 
     :param luma: (N, 1), each view's mean.
     """
-    draws = tf.random.stateless_uniform((6, tf.shape(luma)[0]), seed)
+    draws = crops.uniform(6, tf.shape(luma)[0], seed, recipe.worker)
     factors = 1 + (2 * draws[:4] - 1) * recipe.strength * np.array([[0.8], [0.8], [0.8], [0.2]], "float32")
     brightness, contrast, saturation, hue = tf.unstack(tf.where(draws[4] < recipe.jitter, tf.maximum(factors, 0), 1))
     saturation = tf.where(draws[5] < recipe.grey, 0.0, saturation)

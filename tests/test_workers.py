@@ -1,0 +1,135 @@
+"""Two processes that train together end at the losses of one with the whole batch, and so they do when one was killed on the way."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+import h5py
+import numpy as np
+import pytest
+
+SMALL = "--width 4 --size 16 --stored 20 --encoder-size 24 --batch-size 8 --epochs 2 --no-winograd"
+PUZZLES = "--network resnet18 --width 4 --size 48 --permutations 4 --batch-size 8 --epochs 2 --no-winograd"
+COMMANDS = {
+    "simclr": f"simclr.main {SMALL} --photographs Flicker8k_Dataset",
+    "jigsaw": f"jigsaw.main {PUZZLES} --photographs photographs.h5 --learning-rate 0.0001",
+}
+LONGEST = 240  # seconds that a worker may take, whatever becomes of the tests
+PROGRAM = (
+    """
+import json, os, runpy, signal, sys
+import matplotlib.figure, keras, simclr.views, jigsaw.views, pretext.optimizers  # once for all workers
+from captioning import training
+
+def disturb(number, kill):
+    seed_anew = training.Keeper.on_epoch_begin
+    def on_epoch_begin(self, epoch, logs=None):
+        if [number, epoch] == kill:
+            os.kill(os.getpid(), signal.SIGKILL)
+        seed_anew(self, epoch)
+    training.Keeper.on_epoch_begin = on_epoch_begin
+    keras.layers.Dropout.call = lambda self, inputs, training=False: inputs  # each device draws its own
+
+words, hosts, kill = json.loads(sys.argv[1])
+children = []
+for number in range(len(hosts)):
+    children.append(os.fork())
+    if children[-1] == 0:
+        signal.alarm(%d)
+        log = os.open(f"worker-{number}.log", os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_APPEND)
+        os.dup2(log, 1), os.dup2(log, 2)
+        os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": hosts}, "task": {"type": "worker", "index": number}})
+        disturb(number, kill)
+        name, *sys.argv[1:] = words.split()
+        runpy.run_module(name, run_name="__main__", alter_sys=True)
+        sys.exit()
+print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]))
+"""
+    % LONGEST
+)
+
+
+@pytest.fixture(scope="module")
+def folder(world: Path) -> Path:
+    with h5py.File(world / "photographs.h5", "w") as file:
+        random = np.random.default_rng(0)
+        for part, count in (("train", 8), ("val", 5), ("test", 4)):
+            file[f"{part}_img"] = random.integers(1, 256, (count, 48, 48, 3), "uint8")
+    return world
+
+
+def train(folder: Path, name: str, out: Path, count: int, kill: tuple[int, int] | None = None) -> list[tuple[int, str]]:
+    """Let so many workers train, one of them killed when it comes to an epoch, and return how each has ended and what it said."""
+    job = json.dumps([f"{COMMANDS[name]} --out {out}", [f"localhost:{port}" for port in free_ports(count)], kill])
+    command = [sys.executable, "-c", PROGRAM, job]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, start_new_session=True, stdout=subprocess.PIPE
+    ) as nursery:
+        try:
+            statuses, _ = nursery.communicate(timeout=LONGEST)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(nursery.pid, signal.SIGKILL)
+    logs = [(folder / f"worker-{number}.log").read_text() for number in range(count)]
+    return list(zip(json.loads(statuses), logs, strict=True))
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def history(out: Path) -> np.ndarray:
+    return np.genfromtxt(out / "history.csv", delimiter=",", names=True)
+
+
+@pytest.fixture(scope="module", params=COMMANDS)
+def alone(request, folder, tmp_path_factory) -> tuple[str, Path]:
+    """The name of a command, and where one process has run it."""
+    out = tmp_path_factory.mktemp(request.param)
+    train(folder, request.param, out, 1)
+    return request.param, out
+
+
+def test_two_workers_train_as_one(alone, folder, tmp_path):
+    name, one = alone
+    assert_same(one, tmp_path, train(folder, name, tmp_path, 2))
+    ours, others = ({path.name for path in place.iterdir()} for place in (tmp_path, one))
+    assert ours - {"worker-1"} == others
+    assert not list((tmp_path / "worker-1").glob("encoder*"))
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_workers_stop_when_one_is_killed_and_together_go_on(number, alone, folder, tmp_path):
+    name, one = alone
+    if number == [*COMMANDS].index(name):
+        pytest.skip("each once is enough")
+    start = time.monotonic()
+    ends = train(folder, name, tmp_path, 2, kill=(number, 1))
+    assert time.monotonic() - start < 60
+    assert ends[number][0] == -signal.SIGKILL
+    status, said = ends[1 - number]
+    assert status == 1 and "error: another worker has stopped" in said and "Traceback" not in said, said
+    ends = train(folder, name, tmp_path, 2)
+    assert "resuming after epoch 1 of 2" in ends[1][1]
+    assert_same(one, tmp_path, ends)
+
+
+def assert_same(one: Path, other: Path, ends: list[tuple[int, str]]) -> None:
+    assert [status for status, _ in ends] == [0, 0], ends
+    expected, found = (np.genfromtxt(out / "history.csv", delimiter=",", names=True) for out in (one, other))
+    assert found.dtype.names == expected.dtype.names
+    for name in expected.dtype.names:
+        np.testing.assert_allclose(found[name], expected[name], rtol=2e-3, err_msg=name)
