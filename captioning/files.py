@@ -80,6 +80,29 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+class PatientFile(io.FileIO):
+    """A new file that keeps an error of the disk to itself until `check`: HDF5 that is told of one takes the whole process down."""
+
+    error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        rest = memoryview(data)
+        while rest and not self.error:
+            try:
+                rest = rest[super().write(rest) :]
+            except OSError as error:
+                self.error = error
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        return self.tell() if self.error else super().truncate(size)
+
+    def check(self) -> None:
+        """Raise the error, if there was one."""
+        if self.error:
+            raise self.error
+
+
 @contextmanager
 def locked(folder: Path, name: str = ".lock") -> Iterator[None]:
     """Keep the folder, or what in it has this lock's name, to one run at a time; a killed run leaves no lock behind.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from captioning import files, photographs
+from captioning import files, photographs, steps
 from captioning.errors import InputError
 
 Item = TypeVar("Item")
@@ -34,6 +34,11 @@ class Shard(NamedTuple):
         """What the files of this part are called, without an ending."""
         return f"features.{self.number}-of-{self.count}"
 
+    def skipped(self, folder: Path) -> list[str]:
+        """Return the lines of the list of undecodable files that this part has left in a folder."""
+        path = folder / f"{self.name.replace('features', 'skipped')}.txt"
+        return files.read_text(path).splitlines() if path.exists() else []
+
     def take(self, items: Sequence[Item]) -> Sequence[Item]:
         """Return every `count`-th item, so that all parts are equally large and equally hard.
 
@@ -47,7 +52,7 @@ class Shard(NamedTuple):
 
 
 def join(folder: Path, paths: Sequence[Path]) -> None:
-    """Write the features of all shards in a folder as if one run had made them all, and say how many there are.
+    """Write the features of all shards in a folder, and what they skipped, as if one run had made them all, and say how many there are.
 
     :param paths: all photographs, in the order of the features.
     :raises InputError: shards are missing, or they are of several encoders or of several counts.
@@ -76,4 +81,8 @@ def join(folder: Path, paths: Sequence[Path]) -> None:
     path = folder / "features.pkl"
     files.write_features(path, ordered)
     files.write_origin(path, origins[0])
+    skipped = dict(line.split("\t", 1) for shard in all_shards for line in shard.skipped(folder))
+    steps.list_skipped(
+        folder / "skipped.txt", {path.name: skipped[path.name] for path in paths if path.name in skipped}
+    )
     print(f"wrote {path}: {len(ordered):,} of {len(paths):,} photographs x {origins[0]['dimension']}")

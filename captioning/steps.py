@@ -56,12 +56,12 @@ def write_features(
     shape = {"height": height, "width": width, "dimension": dimension}
     files.write_features(path, extracted)
     files.write_origin(path, {"encoder": fingerprint, **shape, "precision": precision, "cleaning": cleaning})
-    _list_skipped(path.with_name(f"{path.stem.replace('features', 'skipped')}.txt"), skipped)
+    list_skipped(path.with_name(f"{path.stem.replace('features', 'skipped')}.txt"), skipped)
     partial.unlink()
     print(f"wrote {path}: {len(extracted):,} photographs x {dimension}")
 
 
-def _list_skipped(path: Path, skipped: Mapping[str, str]) -> None:
+def list_skipped(path: Path, skipped: Mapping[str, str]) -> None:
     """Write the names of undecodable files with the reasons, or remove an earlier list where there are none."""
     if not skipped:
         path.unlink(missing_ok=True)

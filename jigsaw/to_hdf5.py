@@ -32,7 +32,7 @@ class Settings:
     photographs: tuple[Path, ...] = (Path("Flicker8k_Dataset"),)  # folders, searched recursively
     list: tuple[Path, ...] = ()  # files that name the photographs to take; without one, all
     out: Path = Path("photographs.h5")  # the HDF5 file
-    size: int = 256  # height and width of the photographs in it, in pixels
+    size: settings.Count = 256  # height and width of the photographs in it, in pixels
     seed: int = 0  # decides which photograph is where, and the squares
 
 
@@ -69,7 +69,8 @@ def write(out: Path, parts: dict[str, list[Path]], size: int, seed: int) -> tupl
     _expect_room(out.parent, total * size * size * 3)
     with (
         files.replacing(out) as temporary,
-        h5py.File(temporary, "w") as file,
+        files.PatientFile(temporary, "w+") as disk,
+        h5py.File(disk, "w") as file,
         tqdm(total=total, unit=" photographs") as bar,
     ):
         for name, paths in parts.items():
@@ -85,15 +86,20 @@ def write(out: Path, parts: dict[str, list[Path]], size: int, seed: int) -> tupl
                 else:
                     images[counts[name]] = pixels
                     counts[name] += 1
+                disk.check()
                 bar.update()
             images.resize(counts[name], axis=0)
         if not any(counts.values()):
-            raise InputError(f"none of {total:,} photographs can be read: {json.dumps(dict([*skipped.items()][:3]))}")
+            raise InputError(
+                f"none of {total:,} photographs can be read: {json.dumps(dict([*skipped.items()][:3]))}; give others"
+            )
+        file.close()
+        disk.check()
     return counts, skipped
 
 
 def _expect_room(folder: Path, needed: int) -> None:
-    """Refuse beforehand what cannot end well: HDF5 takes the whole process down when a disk is full."""
+    """Refuse beforehand what cannot end well."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise InputError(f"expected {needed / 1e9:.1f} GB free in {folder}, found {free / 1e9:.1f}: free space, choose another "

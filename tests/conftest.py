@@ -12,6 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from captioning import files
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -77,6 +78,9 @@ def draw(folder: Path) -> None:
         files.write_text(
             folder / f"Flickr8k_text/Flickr_8k.{split}Images.txt", "".join(f"{name}.png\n" for name in part)
         )
+    with h5py.File(folder / "photographs.h5", "w") as file:
+        for part, count in (("train", 8), ("val", 5), ("test", 4)):
+            file[f"{part}_img"] = random.integers(1, 256, (count, 48, 48, 3), "uint8")
     files.write_model(folder / "encoder.keras", toy_encoder())
 
 

@@ -170,8 +170,10 @@ def test_what_belongs_to_another_run_is_not_resumed(
     check_resuming(step, arguments, interrupted.parent, capsys, done=0)
 
 
-def test_shards_join_to_what_one_run_makes(step, arguments, tmp_path, capsys):
+def test_shards_join_to_what_one_run_makes(step, arguments, photographs_folder, tmp_path, capsys):
     out, shared = tmp_path / "out", [*arguments, "--out", str(tmp_path / "shared")]
+    for name in ("photo1b.jpg", "photo3b.jpg"):  # in two shards
+        (photographs_folder / name).write_text("no photograph")
     step.main(arguments)
     with pytest.raises(InputError, match=r"shards of one division in .*shared, found none"):
         step.main([*shared, "--merge"])
@@ -181,8 +183,8 @@ def test_shards_join_to_what_one_run_makes(step, arguments, tmp_path, capsys):
         step.main([*shared, "--merge"])
     step.main([*shared, "--shard", "2/4"])
     step.main([*shared, "--merge"])
-    assert "features.pkl: 6 of 6 photographs x 8" in capsys.readouterr().out
-    for name in ("features.json", "descriptions.txt"):
+    assert "features.pkl: 6 of 8 photographs x 8" in capsys.readouterr().out
+    for name in ("features.json", "descriptions.txt", "skipped.txt"):
         assert (out / name).read_bytes() == (tmp_path / "shared" / name).read_bytes()
     one, joined = (files.read_features(folder / "features.pkl") for folder in (out, tmp_path / "shared"))
     assert list(one) == list(joined)  # in bits too, where a batch of another size is not rounded otherwise
@@ -190,8 +192,8 @@ def test_shards_join_to_what_one_run_makes(step, arguments, tmp_path, capsys):
     files.write_origin(tmp_path / "shared/features.3-of-4.pkl", {"encoder": "other"})
     with pytest.raises(InputError, match=r"one encoder and one precision in all shards, found others in .*3-of-4\.pkl"):
         step.main([*shared, "--merge"])
-    with pytest.raises(InputError, match="expected at most 6 shards of 6 photographs, found 7"):
-        step.main([*shared, "--shard", "1/7"])
+    with pytest.raises(InputError, match="expected at most 8 shards of 8 photographs, found 9"):
+        step.main([*shared, "--shard", "1/9"])
     for wrong in ("0/4", "5/4", "2-of-4"):
         with pytest.raises(InputError, match=f"--shard i/n with i from 1 to n, such as 2/4, found {wrong}"):
             step.main([*shared, "--shard", wrong])

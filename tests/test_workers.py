@@ -12,7 +12,6 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 
-import h5py
 import numpy as np
 import pytest
 
@@ -22,9 +21,8 @@ COMMANDS = {
     "simclr": f"simclr.main {SMALL} --photographs Flicker8k_Dataset",
     "jigsaw": f"jigsaw.main {PUZZLES} --photographs photographs.h5 --learning-rate 0.0001",
 }
-LONGEST = 240  # seconds that a worker may take, whatever becomes of the tests
-PROGRAM = (
-    """
+LONGEST = 400  # seconds that a worker may take, whatever becomes of the tests
+PROGRAM = """
 import json, os, runpy, signal, sys
 import matplotlib.figure, keras, simclr.views, jigsaw.views, pretext.optimizers  # once for all workers
 from captioning import training
@@ -38,12 +36,12 @@ def disturb(number, kill):
     training.Keeper.on_epoch_begin = on_epoch_begin
     keras.layers.Dropout.call = lambda self, inputs, training=False: inputs  # each device draws its own
 
-words, hosts, kill = json.loads(sys.argv[1])
+words, hosts, kill, longest = json.loads(sys.argv[1])
 children = []
 for number in range(len(hosts)):
     children.append(os.fork())
     if children[-1] == 0:
-        signal.alarm(%d)
+        signal.alarm(longest)
         log = os.open(f"worker-{number}.log", os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_APPEND)
         os.dup2(log, 1), os.dup2(log, 2)
         os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": hosts}, "task": {"type": "worker", "index": number}})
@@ -53,22 +51,13 @@ for number in range(len(hosts)):
         sys.exit()
 print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]))
 """
-    % LONGEST
-)
-
-
-@pytest.fixture(scope="module")
-def folder(world: Path) -> Path:
-    with h5py.File(world / "photographs.h5", "w") as file:
-        random = np.random.default_rng(0)
-        for part, count in (("train", 8), ("val", 5), ("test", 4)):
-            file[f"{part}_img"] = random.integers(1, 256, (count, 48, 48, 3), "uint8")
-    return world
 
 
 def train(folder: Path, name: str, out: Path, count: int, kill: tuple[int, int] | None = None) -> list[tuple[int, str]]:
     """Let so many workers train, one of them killed when it comes to an epoch, and return how each has ended and what it said."""
-    job = json.dumps([f"{COMMANDS[name]} --out {out}", [f"localhost:{port}" for port in free_ports(count)], kill])
+    job = json.dumps(
+        [f"{COMMANDS[name]} --out {out}", [f"localhost:{port}" for port in free_ports(count)], kill, LONGEST]
+    )
     command = [sys.executable, "-c", PROGRAM, job]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
@@ -96,33 +85,33 @@ def history(out: Path) -> np.ndarray:
 
 
 @pytest.fixture(scope="module", params=COMMANDS)
-def alone(request, folder, tmp_path_factory) -> tuple[str, Path]:
+def alone(request, world, tmp_path_factory) -> tuple[str, Path]:
     """The name of a command, and where one process has run it."""
     out = tmp_path_factory.mktemp(request.param)
-    train(folder, request.param, out, 1)
+    train(world, request.param, out, 1)
     return request.param, out
 
 
-def test_two_workers_train_as_one(alone, folder, tmp_path):
+def test_two_workers_train_as_one(alone, world, tmp_path):
     name, one = alone
-    assert_same(one, tmp_path, train(folder, name, tmp_path, 2))
+    assert_same(one, tmp_path, train(world, name, tmp_path, 2))
     ours, others = ({path.name for path in place.iterdir()} for place in (tmp_path, one))
     assert ours - {"worker-1"} == others
     assert not list((tmp_path / "worker-1").glob("encoder*"))
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_workers_stop_when_one_is_killed_and_together_go_on(number, alone, folder, tmp_path):
+def test_workers_stop_when_one_is_killed_and_together_go_on(number, alone, world, tmp_path):
     name, one = alone
     if number == [*COMMANDS].index(name):
         pytest.skip("each once is enough")
     start = time.monotonic()
-    ends = train(folder, name, tmp_path, 2, kill=(number, 1))
+    ends = train(world, name, tmp_path, 2, kill=(number, 1))
     assert time.monotonic() - start < 60
     assert ends[number][0] == -signal.SIGKILL
     status, said = ends[1 - number]
     assert status == 1 and "error: another worker has stopped" in said and "Traceback" not in said, said
-    ends = train(folder, name, tmp_path, 2)
+    ends = train(world, name, tmp_path, 2)
     assert "resuming after epoch 1 of 2" in ends[1][1]
     assert_same(one, tmp_path, ends)
 
