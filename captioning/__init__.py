@@ -1,7 +1,23 @@
 """What the numbered scripts share: one module per noun."""
 
 import os
+import sys
+from types import TracebackType
 
 # TensorFlow reads these when it is first imported. On processors without AVX-512 it leaves oneDNN off, with which convolutions run three times faster.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # keep its notes on its own build out of what people read
+
+STOPPED = "\nstopped by Ctrl-C; what was finished is kept, and the same command goes on from there"
+
+
+def _say_stopped(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(
+        kind, KeyboardInterrupt
+    ):  # while modules are imported, which takes seconds, `settings.run` is not yet there
+        print(STOPPED, file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _say_stopped

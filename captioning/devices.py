@@ -23,24 +23,33 @@ def has_gpu() -> bool:
     return bool(tf.config.list_logical_devices("GPU"))
 
 
-def strategy() -> tf.distribute.Strategy:
+def strategy(batch_size: int) -> tf.distribute.Strategy:
     """Return one device, all GPUs of this machine, or those of all workers: each then takes its part of a batch.
 
     With several workers it is to be made before the first tensor, and waits for all of them.
 
-    :raises InputError: TF_CONFIG has another form, or names an address that cannot be had.
+    :raises InputError: the devices cannot have equal parts, TF_CONFIG has another form, or an address in it cannot be had.
     """
+    if workers.worker().count > 1:
+        chosen = _of_workers()
+    elif len(tf.config.list_logical_devices("GPU")) > 1:
+        chosen = tf.distribute.MirroredStrategy()
+    else:
+        chosen = tf.distribute.get_strategy()
+    if batch_size % chosen.num_replicas_in_sync:
+        raise InputError(f"{chosen.num_replicas_in_sync} devices cannot have equal parts of --batch-size {batch_size}: "
+                         "choose a multiple of their number")  # fmt: skip
+    return chosen
+
+
+def _of_workers() -> tf.distribute.Strategy:
     number, count = workers.worker()
-    if count > 1:
-        print(f"worker {number} of {count}: waiting until all have started", flush=True)
-        try:
-            return tf.distribute.MultiWorkerMirroredStrategy()
-        except tf.errors.OpError as error:
-            raise InputError(
-                f"worker {number} cannot join the others ({error.message}): check the addresses in TF_CONFIG"
-            ) from error
-    several = len(tf.config.list_logical_devices("GPU")) > 1
-    return tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
+    print(f"worker {number} of {count}: waiting until all have started", flush=True)
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except tf.errors.OpError as error:
+        raise InputError(f"worker {number} cannot join the others ({error.message}): check the addresses in TF_CONFIG, and "
+                         "whether another program uses them") from error  # fmt: skip
 
 
 def replicas() -> int:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from captioning import STOPPED
 from captioning.errors import InputError
 
 Settings = TypeVar("Settings")
@@ -80,9 +81,7 @@ def run(main: Callable[[], None]) -> None:
     except MemoryError:
         sys.exit("error: the memory does not suffice; lower --batch-size, or end other programs")
     except KeyboardInterrupt:
-        print(
-            "\nstopped by Ctrl-C; what was finished is kept, and the same command goes on from there", file=sys.stderr
-        )
+        print(STOPPED, file=sys.stderr)
         sys.exit(130)
 
 

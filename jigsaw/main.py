@@ -47,19 +47,19 @@ class Settings:
 
     photographs: Path = Path("photographs.h5")  # file of jigsaw.to_hdf5: train_img, val_img and test_img
     out: Path = Path("jigsaw_run")  # folder for everything that is written
-    permutations: int = 100  # how many the network tells apart; fewer are easier, and teach less
+    permutations: settings.Count = 100  # how many the network tells apart; fewer are easier, and teach less
     permutation_file: Path | None = None  # of jigsaw.maximal_hamming, its first ones; without it they are computed
     network: Network = "resnet50"  # resnet18 for small machines; alexnet needs 5 GB for its head alone
     stem: Stem = "small"  # of resnet18: imagenet 7x7/2 and max-pool; small 3x3/2 and max-pool; cifar 3x3 alone
-    width: int = 64  # of resnet18: channels of its first stage
-    size: int = 256  # height and width of a photograph, in pixels; a tile's are a quarter
-    grey: float = 0.3  # share of photographs turned grey, so that the colours' edges give nothing away
-    epochs: int = 50  # passes over the photographs
-    batch_size: int = 32  # puzzles in a batch
+    width: settings.Count = 64  # of resnet18: channels of its first stage
+    size: settings.Count = 256  # height and width of a photograph, in pixels; a tile's are a quarter
+    grey: settings.Share = 0.3  # share of photographs turned grey, so that the colours' edges give nothing away
+    epochs: settings.Count = 50  # passes over the photographs
+    batch_size: settings.Count = 32  # puzzles in a batch
     optimizer: Literal["adam", Optimizer] = "adam"  # adam as the original; sgd, lars and adamw fall on a cosine
-    learning_rate: float = 0.001  # adam's at first, the others' peak
-    reduce_after: int = 3  # epochs without a lower val_loss before adam's learning rate falls to a tenth
-    patience: int = 6  # epochs without a lower val_loss before training stops
+    learning_rate: settings.Positive = 0.001  # adam's at first, the others' peak
+    reduce_after: settings.Count = 3  # epochs without a lower val_loss before adam's learning rate falls to a tenth
+    patience: settings.Count = 6  # epochs without a lower val_loss before training stops
     weight_decay: float = 0.01  # a step, times the learning rate; not adam's, nor on biases and batch normalisation
     warm_up: float = 1.0  # epochs of linear warm-up before the cosine
     precision: devices.Policy = "float32"  # mixed_bfloat16 where the processor or GPU has it
@@ -67,15 +67,15 @@ class Settings:
     winograd: bool = True  # resnet18's convolutions arranged for processors, twice as fast; ignored on GPUs
     knn_train: Path | None = None  # labelled photographs (a sub-folder for each class) whose features vote
     knn_test: Path | None = None  # labelled photographs that are voted on
-    knn_every: int = 5  # epochs from one vote to the next
-    knn_most: int = 250  # photographs of each class that take part, the first by name
+    knn_every: settings.Count = 5  # epochs from one vote to the next
+    knn_most: settings.Count = 250  # photographs of each class that take part, the first by name
     seed: int = 0  # decides weights, order and puzzles
 
 
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     devices.prepare(config.precision)
-    worker, strategy = workers.worker(), devices.strategy()
+    worker, strategy = workers.worker(), devices.strategy(config.batch_size)
     config = replace(config, out=worker.folder(config.out))
     keras.utils.set_random_seed(config.seed)
     permutations = choose(config.permutations, config.permutation_file)
@@ -83,7 +83,7 @@ def main(arguments: list[str] | None = None) -> None:
         photographs.load_hdf5(config.photographs, f"{part}_img", (config.size,) * 2, config.out)
         for part in ("train", "val", "test")
     )
-    steps = photographs.steps(train, config.batch_size, strategy.num_replicas_in_sync)
+    steps = photographs.steps(train, config.batch_size)
     recipe = views.Recipe(config.size, grey=config.grey)
     example, kept = examples(permutations, replace(recipe, worker=worker)), identity(config, permutations)
     with workers.company(), strategy.scope():

@@ -45,7 +45,9 @@ def permutations(count: int, seed: int = 0) -> np.ndarray:
     :raises InputError: `count` is not between 2 and 9!.
     """
     if not 2 <= count <= math.factorial(TILES):
-        raise InputError(f"expected 2 to {math.factorial(TILES):,} permutations of nine tiles, found {count:,}")
+        raise InputError(
+            f"expected 2 to {math.factorial(TILES):,} permutations of nine tiles, found {count:,}; see --help"
+        )
     everything = np.fromiter(arrangements(range(TILES)), np.dtype(("uint8", TILES)))  # (9!, 9)
     columns = np.ascontiguousarray(everything.T)  # for each place, one after the other, what permutations hold there
     least = np.full(columns.shape[1], TILES, "uint8")  # distance to the nearest permutation chosen

@@ -94,16 +94,11 @@ def load_labelled(source: Path, size: tuple[int, int], folder: Path, most: int |
     return Labelled(pixels, labels[readable], tuple(path.name for path in classes))
 
 
-def steps(pixels: np.ndarray, batch_size: int, replicas: int = 1) -> int:
+def steps(pixels: np.ndarray, batch_size: int) -> int:
     """Return how many whole batches an epoch has.
 
-    :param replicas: how many devices share a batch.
-    :raises InputError: there are fewer photographs than a batch takes, or the devices cannot have equal parts of one.
+    :raises InputError: there are fewer photographs than a batch takes.
     """
-    if batch_size % replicas:
-        raise InputError(
-            f"{replicas} devices cannot have equal parts of --batch-size {batch_size}: choose a multiple of {replicas}"
-        )
     if len(pixels) < batch_size:
         raise InputError(
             f"{len(pixels):,} photographs are fewer than --batch-size {batch_size}: lower it, or give more"

@@ -54,11 +54,11 @@ class Settings:
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     devices.prepare(config.precision)
-    worker, strategy = workers.worker(), devices.strategy()
+    worker, strategy = workers.worker(), devices.strategy(config.batch_size)
     config = replace(config, out=worker.folder(config.out))
     keras.utils.set_random_seed(config.seed)
     pixels, labels, classes = photographs.load_labelled(config.photographs, (config.stored,) * 2, config.out)
-    steps = photographs.steps(pixels, config.batch_size, strategy.num_replicas_in_sync)
+    steps = photographs.steps(pixels, config.batch_size)
     with workers.company(), strategy.scope():
         network, classifier = build(config, len(classes), steps)
 

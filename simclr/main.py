@@ -69,11 +69,11 @@ class Settings:
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     devices.prepare(config.precision)
-    worker, strategy = workers.worker(), devices.strategy()
+    worker, strategy = workers.worker(), devices.strategy(config.batch_size)
     config = replace(config, out=worker.folder(config.out))
     keras.utils.set_random_seed(config.seed)
     pixels = photographs.load(config.photographs, (config.stored,) * 2, config.out, config.list)
-    steps = photographs.steps(pixels, config.batch_size, strategy.num_replicas_in_sync)
+    steps = photographs.steps(pixels, config.batch_size)
     recipe = views.Recipe(config.size, config.smallest_crop, config.strength, blur=config.blur, worker=worker)
     watch.draw_views(config.out / "views.png", pixels, recipe, config.seed)
     with workers.company(), strategy.scope():

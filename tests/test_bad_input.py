@@ -120,6 +120,10 @@ ONE, TWO, THREE, FOUR, FIVE = (
     "4_tokenizer",
     "5_test",
 )
+PUZZLES = (
+    "jigsaw.main --photographs photographs.h5 --network resnet18 --width 4 --size 48 --permutations 4 --batch-size 4"
+)
+HDF5 = "jigsaw.to_hdf5 --size 16"
 SPLITS, LABELS = "captioning.splits", "labelled/cat/photo0.png"
 NETWORK = "pretext.encoder --size 32 --network"
 ROWS = {
@@ -176,6 +180,23 @@ ROWS = {
     "HDF5 larger than itself": Row(f"{SIMCLR} --photographs file.hdf5", r"refused file\.hdf5: .* would unpack to",
         lambda folder: h5py.File(folder / "file.hdf5", "w").create_dataset("a", (1 << 40,), chunks=(1,)).file.close()),
     "HDF5 with a list": Row(f"{SIMCLR} --photographs file.hdf5 --list {TRAIN}", r"file\.hdf5 has no names"),
+    # puzzles
+    "no photograph for HDF5": Row(HDF5, "none of 8 photographs can be read: .*photo6.png", break_all),
+    "no room for HDF5": Row(f"{HDF5} --size 10000000", r"expected 2400000\.0 GB free in \., found"),
+    "photographs of no size": Row(f"{HDF5} --size 0", "expected --size between 1 and .*, found 0"),
+    "puzzles of no file": Row(f"{PUZZLES} --photographs none.h5", r"HDF5 file with the dataset train_img at none\.h5"),
+    "puzzles of a folder": Row(f"{PUZZLES} --photographs labelled", "HDF5 file with the dataset train_img at labelled"),
+    "puzzles without val": Row(f"{PUZZLES} --photographs file.hdf5", r"HDF5 file with the dataset val_img at file\.hdf5",
+        hdf5("train_img", np.ones((8, 48, 48, 3), "uint8"))),
+    "puzzles too small": Row(f"{PUZZLES} --size 12", "photographs of 12 pixels are too small for a puzzle"),
+    "fewer puzzles than a batch": Row(f"{PUZZLES} --batch-size 9", "8 photographs are fewer than --batch-size 9"),
+    "a single permutation": Row(f"{PUZZLES} --permutations 1", "expected 2 to 362,880 permutations of nine tiles, found 1"),
+    "no permutations": Row(f"{PUZZLES} --permutation-file none", "expected a file, found nothing at none"),
+    "one folder of two to vote": Row(f"{PUZZLES} --knn-train labelled", "--knn-train and --knn-test go together"),
+    # the ablation
+    "no encoder to compare": Row("6_ablation --encoders none.keras", r"expected an encoder at none\.keras, found nothing"),
+    "two encoders of one name": Row("6_ablation --encoders a=encoder.keras a=encoder.keras", "different names for 2 encoders, found a"),
+    "no captioner to compare": Row("6_ablation --encoders encoder.keras --seeds 0", "expected --seeds .*1.*, found 0"),
     # captions, descriptions and lists
     "captions of other photographs": Row(ONE, f"in Flicker8k_Dataset, found none in {TOKEN}: its images are called other",
         write(TOKEN, "other.jpg#0\tA dog\n")),
@@ -264,6 +285,10 @@ ELSEWHERE = {  # errors with a table of their own, in the tests of their modules
     "captioning/shards.py": "tests/test_features.py",
     "captioning/ablation.py": "tests/test_ablation.py",
     "captioning/serve.py": "tests/test_serve.py",
+    "jigsaw/main.py": "tests/test_workers.py",
+    "jigsaw/encoder.py": "tests/test_jigsaw_encoder.py",
+    "jigsaw/maximal_hamming.py": "tests/test_maximal_hamming.py",
+    **dict.fromkeys((f"captioning/{name}.py" for name in ("workers", "devices")), "tests/test_workers.py"),
     **dict.fromkeys((f"captioning/{name}.py" for name in ("doctor", "inspection", "machine")), "tests/test_steps.py"),
 }
 raised: set[tuple[str, int]] = set()  # the file and the line of each error that a row has met
@@ -295,8 +320,8 @@ def test_a_mistake_is_named(name, folder):
 def test_every_error_has_a_row():
     met = {(str(Path(file).relative_to(ROOT)), line) for file, line in raised if Path(file).is_relative_to(ROOT)}
     sources = [
-        *ROOT.glob("[1-5]_*.py"),
-        *(path for name in ("captioning", "pretext", "simclr") for path in (ROOT / name).glob("*.py")),
+        *ROOT.glob("[1-6]_*.py"),
+        *(path for name in ("captioning", "pretext", "simclr", "jigsaw") for path in (ROOT / name).glob("*.py")),
     ]
     missing = []
     for path in sources:
@@ -307,7 +332,7 @@ def test_every_error_has_a_row():
     assert not missing
 
 
-SCRIPTS = (ONE, TWO, THREE, FOUR, FIVE, SIMCLR, SUPERVISED, "simclr.encoder", "simclr.convert_checkpoint", "pretext.evaluation",
+SCRIPTS = (ONE, TWO, THREE, FOUR, FIVE, "6_ablation", SIMCLR, SUPERVISED, PUZZLES, HDF5, "jigsaw.encoder", "simclr.encoder", "simclr.convert_checkpoint", "pretext.evaluation",
            f"{NETWORK} none", SPLITS)  # fmt: skip
 
 

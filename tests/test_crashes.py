@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from captioning import files
+from captioning import STOPPED, files
 from tests.conftest import ROOT, assert_same_losses
 
 import pytest
 
 SMALL = "--width 4 --size 16 --stored 20 --encoder-size 24 --batch-size 4 --epochs 2"
 PUZZLES = "--network resnet18 --width 4 --size 48 --permutations 4 --batch-size 4 --epochs 2"
-STOPPED = "\nstopped by Ctrl-C; what was finished is kept, and the same command goes on from there\n"
 NURSERY = """
 import json, os, resource, runpy, signal, sys
 import simclr.watch, pretext.optimizers, captioning.steps, matplotlib.figure  # TensorFlow and most else are imported once
@@ -114,7 +113,7 @@ def test_a_disturbed_script_ends_as_if_undisturbed(name, run, world, tmp_path):
     status, said = run(work.command, whole)
     assert status == 0, said
     status, said = run(work.command, parts, "SIGINT", work.interrupt)
-    assert status == 130 and said.endswith(STOPPED) and "Traceback" not in said, said
+    assert status == 130 and said.endswith(f"{STOPPED}\n") and "Traceback" not in said, said
     room = work.room or max(path.stat().st_size for path in (whole / "out").iterdir() if path.is_file()) // 2
     status, said = run(work.command, parts, "full", room)
     assert status == 1 and said.splitlines()[-1].startswith("error: ") and "Traceback" not in said, said
@@ -156,3 +155,9 @@ def test_a_second_run_into_the_same_folder_is_refused(name, run, world, tmp_path
     with files.locked(folder / "out"):
         status, said = run(SCRIPTS[name].command, folder)
     assert status == 1 and "error: another run is writing into out" in said
+
+
+def test_ctrl_c_during_the_imports_ends_with_one_line_too():
+    program = "import captioning, os, signal; signal.signal(signal.SIGINT, signal.default_int_handler); os.kill(os.getpid(), signal.SIGINT)"
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert ended.returncode == -signal.SIGINT and ended.stderr == f"{STOPPED}\n"
