@@ -13,7 +13,7 @@ OUT ?= flickr8k-run
 ENCODER ?= $(firstword $(wildcard Pre-trained/simclr_encoder.keras) $(OUT)/encoder.keras)
 TRAIN = --train-images $(LISTS).trainImages.txt
 
-.PHONY: help setup demo flickr8k test lint audit clean
+.PHONY: help setup demo flickr8k test lint soak audit clean
 help:  ## show this list
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
@@ -53,6 +53,10 @@ lint: setup  ## check the code's form
 
 test: setup lint  ## run every test (FLICKR8K=DIR: those on real data too)
 	.venv/bin/python -m pytest
+
+soak: setup  ## kill each long script KILLS=12 times at random moments, fuzz the parsers for MINUTES=20, and count
+	SOAK_KILLS=$(or $(KILLS),12) SOAK_MINUTES=$(or $(MINUTES),20) FUZZ=100 .venv/bin/python -m pytest \
+		tests/test_crashes.py tests/test_bad_input.py tests/test_hostile_files.py
 
 audit: setup  ## look up what is installed among the known vulnerabilities (needs the network)
 	$(PYTHON) -m venv .venv/audit  # apart, so that it audits nothing of its own

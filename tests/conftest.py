@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +22,16 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 TOKEN = "Flickr8k_text/Flickr8k.token.txt"
 TRAIN = "Flickr8k_text/Flickr_8k.trainImages.txt"
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Count what a soak has borne."""
+    counts = Counter()
+    for report in terminalreporter.getreports("passed"):
+        counts.update(dict(report.user_properties))
+        counts["hostile files refused"] += "test_hostile_files" in report.nodeid
+    if "SOAK_KILLS" in os.environ:
+        terminalreporter.write_line(", ".join(f"{name}: {count:,}" for name, count in sorted(counts.items())))
 
 
 @pytest.fixture

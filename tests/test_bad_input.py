@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import traceback
 import zipfile
 from collections.abc import Callable
@@ -302,7 +303,8 @@ def folder(world, tmp_path, monkeypatch) -> Path:
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_a_mistake_is_named(name, folder):
+def test_a_mistake_is_named(name, folder, record_property):
+    record_property("bad inputs tried", 1)
     row = ROWS[name]
     held = row.change(folder)
     with pytest.raises(SystemExit) as stop:
@@ -407,19 +409,23 @@ def samples(world, tmp_path_factory) -> Path:
 
 
 EXAMPLES = int(os.environ.get("FUZZ", "12"))  # for each parser
+SECONDS = 60 * float(os.environ.get("SOAK_MINUTES", "0")) / len(PARSERS)  # of more examples for each parser
 CHANGES = st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=4)), min_size=1, max_size=6)
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", PARSERS)
-def test_a_parser_raises_nothing_but_our_error(name, samples, tmp_path):
+def test_a_parser_raises_nothing_but_our_error(name, samples, tmp_path, record_property):
     read, sample = PARSERS[name]
+    tried, start = 0, time.monotonic()
     sound = (samples / sample).read_bytes()
     path = tmp_path / Path(sample).name
     path.write_bytes(sound)
     read(path)
 
-    @hypothesis.settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES < 100, database=None)
+    @hypothesis.settings(
+        max_examples=EXAMPLES, deadline=None, derandomize=not SECONDS and EXAMPLES < 100, database=None
+    )
     @hypothesis.given(CHANGES | st.binary(max_size=99), st.floats(0, 1))
     def check(changes: list[tuple[float, bytes]] | bytes, kept: float) -> None:
         """Overwrite some bytes, or all; cut some files short."""
@@ -428,7 +434,12 @@ def test_a_parser_raises_nothing_but_our_error(name, samples, tmp_path):
             start = int(place * len(content))
             content[start : start + len(data)] = data
         path.write_bytes(content[: int(2 * kept * len(content))])
+        nonlocal tried
+        tried += 1
         with suppress(InputError, Unreadable):
             read(path)
 
     check()
+    while time.monotonic() - start < SECONDS:
+        check()
+    record_property("bad inputs tried", tried)

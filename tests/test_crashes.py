@@ -4,10 +4,13 @@ A disturbance comes where a file is about to be made durable (`os.fsync`): writt
 """
 
 import json
+import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -19,13 +22,16 @@ import pytest
 
 SMALL = "--width 4 --size 16 --stored 20 --encoder-size 24 --batch-size 4 --epochs 2"
 PUZZLES = "--network resnet18 --width 4 --size 48 --permutations 4 --batch-size 4 --epochs 2"
+KILLS = int(os.environ.get("SOAK_KILLS", "0"))  # of each script, at random moments
 NURSERY = """
-import json, os, resource, runpy, signal, sys
+import json, os, resource, runpy, signal, sys, threading
 import simclr.watch, pretext.optimizers, captioning.steps, matplotlib.figure  # TensorFlow and most else are imported once
 
 def disturb(kind, at):
     if kind == "full":
         resource.setrlimit(resource.RLIMIT_FSIZE, (at, at))
+    if kind == "late":
+        threading.Timer(at, os.kill, (os.getpid(), signal.SIGKILL)).start()
     fsync, calls = os.fsync, []
     def disturbed(descriptor):
         calls.append(descriptor)
@@ -97,7 +103,7 @@ def run() -> Iterator[Callable]:
     command = [sys.executable, "-c", "import sys; sys.path[0] = sys.argv[1]\n" + NURSERY, str(ROOT)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as nursery:
 
-        def ask(words: str, folder: Path, kind: str = "", at: int = 0) -> tuple[int, str]:
+        def ask(words: str, folder: Path, kind: str = "", at: float = 0) -> tuple[int, str]:
             nursery.stdin.write(json.dumps([words, str(folder), kind, at]) + "\n")
             nursery.stdin.flush()
             return int(nursery.stdout.readline()), (folder / "log").read_text()
@@ -123,11 +129,36 @@ def test_a_disturbed_script_ends_as_if_undisturbed(name, run, world, tmp_path):
         assert_nothing_half_written(parts / "out")
     status, said = run(work.command, parts)
     assert status == 0 and work.resumes in said, said
+    assert_same_results(work, parts, whole)
+
+
+@pytest.mark.skipif(KILLS == 0, reason="long: make soak")
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_killed_at_random_moments_ends_as_if_undisturbed(name, run, world, tmp_path, record_property):
+    work, kills, start = SCRIPTS[name], 0, time.monotonic()
+    whole, parts = (shutil.copytree(world, tmp_path / part) for part in ("whole", "parts"))
+    run(work.command, whole)
+    longest, status = time.monotonic() - start, -signal.SIGKILL
+    while kills < KILLS or status:
+        status, said = run(work.command, parts, "late" if kills < KILLS else "", random.uniform(0, longest))
+        assert status in (0, -signal.SIGKILL), said
+        assert_nothing_half_written(parts / "out")
+        kills += status != 0
+        if status == 0:
+            assert_same_results(work, parts, whole)
+            shutil.rmtree(parts / "out")
+    record_property("kills survived", kills)
+
+
+def assert_same_results(work: Work, parts: Path, whole: Path) -> None:
     names = [{path.name for path in (part / "out").rglob("[!e]*")} for part in (parts, whole)]  # logs, events.*, add up
     assert names[0] == names[1]
     for result in work.results:
         (one,), (other,) = ((part / "out").glob(result) for part in (parts, whole))
-        assert_same(one, other)
+        if result.endswith("history.csv"):
+            assert_same_losses(one, other, 1e-2)
+        else:
+            assert one.read_bytes() == other.read_bytes()
 
 
 def assert_nothing_half_written(out: Path) -> None:
@@ -140,13 +171,6 @@ def assert_nothing_half_written(out: Path) -> None:
     }
     for path in out.rglob("[!.]*"):
         readers.get(path.suffix, Path.exists)(path)
-
-
-def assert_same(one: Path, other: Path) -> None:
-    if one.name == "history.csv":
-        assert_same_losses(one, other, 1e-2)
-    else:
-        assert one.read_bytes() == other.read_bytes()
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
