@@ -10,10 +10,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from captioning import devices, workers
+from captioning.errors import InputError
+from captioning.workers import Worker
+from jigsaw import main as jigsaw
+from jigsaw.views import Recipe as Puzzles
+from jigsaw.views import puzzles
+from pretext import photographs, supervised
+from simclr.views import Recipe as Views
+from simclr.views import two_views
 from tests.conftest import ROOT
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 SMALL = "--width 4 --size 16 --stored 20 --encoder-size 24 --batch-size 8 --epochs 2 --no-winograd"
 PUZZLES = "--network resnet18 --width 4 --size 48 --permutations 4 --batch-size 8 --epochs 2 --no-winograd"
@@ -134,3 +144,97 @@ def assert_same(one: Path, other: Path, ends: list[End]) -> None:
     assert found.dtype.names == expected.dtype.names
     for name in expected.dtype.names:
         np.testing.assert_allclose(found[name], expected[name], rtol=2e-3, err_msg=name)
+
+
+PERMUTATIONS = tf.constant([[*range(9)], [*range(8, -1, -1)]])
+EXAMPLES = {
+    "simclr": lambda worker, rows, seed: [two_views(rows, Views(16, worker=worker), seed)],
+    "jigsaw": lambda worker, rows, seed: puzzles(rows, PERMUTATIONS, Puzzles(48, worker=worker), seed),
+    "supervised": lambda worker, rows, seed: [supervised.random_crops(rows, 16, 0.2, seed, worker)],
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_parts_of_all_workers_are_the_batches_of_one(name):
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 48, 48, 3), "uint8")
+
+    def batches(worker):
+        def example(rows, indices, seed):
+            return *EXAMPLES[name](worker, rows, seed), indices
+
+        return photographs.batches(pixels, 6, 0, example, worker)(tf.constant(2, tf.int64)).as_numpy_iterator()
+
+    for whole, *parts in zip(batches(Worker()), *(batches(Worker(number, 3)) for number in range(3)), strict=True):
+        for number, part in enumerate(parts):
+            for ours, all_of_them in zip(part, whole, strict=True):
+                np.testing.assert_allclose(ours, all_of_them[number::3], atol=1e-5)
+
+
+def test_puzzles_of_val_loss_have_parts_of_nearly_one_size_and_none_is_empty():
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 48, 48, 3), "uint8")
+
+    def labels(worker, replicas=3):
+        example = jigsaw.examples(PERMUTATIONS.numpy(), Puzzles(48, worker=worker))
+        data = jigsaw.fixed(pixels, 4, 0, example, worker, replicas)
+        return [(tiles.sum(axis=(1, 2, 3, 4)), labels) for tiles, labels in data.as_numpy_iterator()]
+
+    ((tiles, whole),) = labels(Worker())  # not two batches, of which one would have two puzzles for three workers
+    for number in range(3):
+        ((sums, part),) = labels(Worker(number, 3))
+        assert np.array_equal(part, whole[number::3]) and np.allclose(sums, tiles[number::3], atol=1e-3)
+    with pytest.raises(InputError, match="5 photographs for val_loss are fewer than 6 devices: give more"):
+        labels(Worker(0, 6), 6)
+
+
+def test_a_workers_devices_share_its_part():
+    batches = tf.data.Dataset.from_tensors((np.arange(5), np.arange(10).reshape(5, 2))).repeat(2)
+    parts = [(rows.tolist(), pairs.tolist()) for rows, pairs in workers.split(batches, 2).as_numpy_iterator()]
+    assert parts == 2 * [([0, 2, 4], [[0, 1], [4, 5], [8, 9]]), ([1, 3], [[2, 3], [6, 7]])]
+    assert workers.split(batches, 1) is batches
+
+
+def configured(monkeypatch, hosts, kind="worker", index=0, **others):
+    config = {"cluster": {"worker": hosts, **others}, "task": {"type": kind, "index": index}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+
+
+def test_tf_config_says_which_worker_this_is(monkeypatch, tmp_path):
+    assert workers.worker() == Worker(0, 1)
+    configured(monkeypatch, ["one:1", "two:1", "three:1"], index=2)
+    assert workers.worker() == Worker(2, 3)
+    assert [Worker(number, 3).folder(tmp_path) for number in (0, 2)] == [tmp_path, tmp_path / "worker-2"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"hosts": ["one:1"], "index": 1},
+        {"hosts": ["one:1"], "index": "0"},
+        {"hosts": ["one", "two"]},
+        {"hosts": ["one:1", "one:1"]},
+        {"hosts": []},
+        {"hosts": 3},
+        {"hosts": ["one:1"], "kind": "chief"},
+        {"hosts": ["one:1"], "ps": ["two:1"]},
+    ],
+)
+def test_another_tf_config_is_a_mistake(wrong, monkeypatch):
+    configured(monkeypatch, **wrong)
+    with pytest.raises(InputError, match="expected TF_CONFIG of the form"):
+        workers.worker()
+
+
+@pytest.mark.parametrize("text", ["one:1", "[]", "{}", "3"])
+def test_tf_config_that_is_something_else_is_a_mistake(text, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(InputError, match=r"expected TF_CONFIG of the form .*; see the README"):
+        workers.worker()
+
+
+def test_a_batch_that_devices_cannot_share_equally_is_a_mistake(monkeypatch):
+    class Three:
+        num_replicas_in_sync = 3
+
+    monkeypatch.setattr(tf.distribute, "get_strategy", Three)
+    with pytest.raises(InputError, match="3 devices cannot have equal parts of --batch-size 8: choose a multiple"):
+        devices.strategy(8)
