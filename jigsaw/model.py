@@ -14,14 +14,25 @@ ALEXNET = ((96, 11, 2, True), (256, 11, 1, True), (384, 3, 1, False), (384, 3, 1
 def shared(name: Network, stem: Stem = "small", width: int = 64, *, synchronized: bool = False) -> keras.Model:
     """Return the network of one tile, standardised, float (N, H, W, 3) -> pooled features (N, D), or AlexNet's maps (N, h, w, 512).
 
-    "resnet50" is that of keras.applications, as the original has it (D 2048; on several GPUs each takes its own batch
-    statistics), "resnet18" that of `pretext.resnet` for small machines, which alone has a `stem` and a `width` (D 8 x `width`).
+    "resnet50" is that of keras.applications, as the original has it (D 2048), "resnet18" that of `pretext.resnet` for small
+    machines, which alone has a `stem` and a `width` (D 8 x `width`). If `synchronized`, batch statistics are those of all devices.
     """
-    if name == "alexnet":
-        return alexnet()
-    if name == "resnet50":
-        return keras.applications.ResNet50(include_top=False, weights=None, pooling="avg")
-    return resnet(18, stem, width, synchronized=synchronized)
+    if name == "resnet18":
+        return resnet(18, stem, width, synchronized=synchronized)
+    network = (
+        alexnet() if name == "alexnet" else keras.applications.ResNet50(include_top=False, weights=None, pooling="avg")
+    )
+    return _synchronised(network) if synchronized else network
+
+
+def _synchronised(network: keras.Model) -> keras.Model:
+    """Return an untrained copy of the network whose batch statistics are those of all devices."""
+
+    def copy(layer: layers.Layer) -> layers.Layer:
+        other = {"synchronized": True} if isinstance(layer, layers.BatchNormalization) else {}
+        return type(layer).from_config(layer.get_config() | other)
+
+    return keras.models.clone_model(network, clone_function=copy)
 
 
 def alexnet() -> keras.Model:

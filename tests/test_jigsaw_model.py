@@ -59,3 +59,11 @@ def test_the_heads_are_the_originals():
     assert dense(alex) == [("hidden", 4096), ("features", 1024), ("permutation", 7)]
     assert dropped(small) == ["hidden_dropout", "features_dropout"]
     assert dropped(alex) == ["nine_dropout", "hidden_dropout"]
+
+
+@pytest.mark.parametrize("name", ["resnet18", "alexnet"])
+def test_batch_statistics_can_be_those_of_all_devices(name):
+    network, plain = shared(name, "small", 4, synchronized=True), shared(name, "small", 4)
+    found = [layer.synchronized for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert found and all(found)
+    assert [weight.shape for weight in network.weights] == [weight.shape for weight in plain.weights]

@@ -238,3 +238,32 @@ def test_a_batch_that_devices_cannot_share_equally_is_a_mistake(monkeypatch):
     monkeypatch.setattr(tf.distribute, "get_strategy", Three)
     with pytest.raises(InputError, match="3 devices cannot have equal parts of --batch-size 8: choose a multiple"):
         devices.strategy(8)
+
+
+def test_a_worker_takes_the_chiefs_checkpoint_and_refuses_other_settings(monkeypatch, tmp_path):
+    configured(monkeypatch, ["one:1", "two:1"], index=1)
+    identity, path = {"width": 4, "seed": 0}, tmp_path / "checkpoint"
+    chief = {"identity": json.dumps(identity).encode(), "checkpoint": b"the chief's"}
+
+    def from_chief(data, strategy):
+        return chief["identity" if data.startswith(b"{") else "checkpoint"]
+
+    monkeypatch.setattr(workers, "from_chief", from_chief)
+    workers.agree(identity, path, None)
+    assert path.read_bytes() == b"the chief's"
+    with pytest.raises(
+        InputError, match=r"worker 1 has other settings than the chief: width 6, not 4; give all the same"
+    ):
+        workers.agree({"width": 6, "seed": 0}, path, None)
+    chief["checkpoint"] = b""
+    workers.agree(identity, path, None)
+    assert not path.exists()
+
+
+def test_an_error_of_tensorflow_is_about_other_workers_only_if_there_are_any(monkeypatch):
+    gone = tf.errors.UnavailableError(None, None, "gone")
+    with pytest.raises(tf.errors.UnavailableError), workers.company():
+        raise gone
+    configured(monkeypatch, ["one:1", "two:1"])
+    with pytest.raises(InputError, match="another worker has stopped"), workers.company():
+        raise gone
