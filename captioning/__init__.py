@@ -12,9 +12,8 @@ STOPPED = "\nstopped by Ctrl-C; what was finished is kept, and the same command 
 
 
 def _say_stopped(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    if issubclass(
-        kind, KeyboardInterrupt
-    ):  # while modules are imported, which takes seconds, `settings.run` is not yet there
+    """Say in one line that Ctrl-C has ended the imports, which take seconds, before `settings.run` is there."""
+    if issubclass(kind, KeyboardInterrupt):
         print(STOPPED, file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)

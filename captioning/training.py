@@ -57,19 +57,17 @@ def fit(
     """
     with workers.company(), files.locked(folder):
         keeper = Keeper(folder, {**identity, "seed": seed, "steps an epoch": steps}, callbacks)
-        workers.agree(keeper.identity, keeper.path, model.distribute_strategy)
+        if several := workers.of(model.distribute_strategy).count > 1:
+            workers.agree(keeper.identity, keeper.path, model.distribute_strategy)
         with model.distribute_strategy.scope():
             keeper.restore(model)
         if not keeper.stopped and keeper.finished < epochs:
             if keeper.finished:
                 print(f"resuming after epoch {keeper.finished} of {epochs} ({keeper.path})", flush=True)
             data = tf.data.Dataset.range(keeper.finished, epochs).flat_map(batches).prefetch(2)
-            several = workers.worker().count > 1
-            learn = (
-                partial(workers.fit, model) if several else partial(model.fit, shuffle=False)
-            )  # batches come shuffled
+            learn = partial(workers.fit, model) if several else partial(model.fit, shuffle=False)
             learn(
-                data,
+                data,  # comes shuffled
                 steps_per_epoch=steps,
                 initial_epoch=keeper.finished,
                 epochs=epochs,
@@ -156,13 +154,10 @@ class Keeper(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         generators = [variable for variable in self.model.variables if variable.name == "seed_generator_state"]
+        number = workers.of(self.model.distribute_strategy).number
         for position, state in enumerate(generators):
-            state.assign(
-                np.random.SeedSequence(
-                    (self.identity["seed"], epoch, position, workers.worker().number)
-                ).generate_state(2)
-                >> 1
-            )
+            chance = np.random.SeedSequence((self.identity["seed"], epoch, position, number))
+            state.assign(chance.generate_state(2) >> 1)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         for name, value in logs.items():

@@ -66,6 +66,11 @@ def worker() -> Worker:
     return Worker(task["index"], len(hosts))
 
 
+def of(strategy: tf.distribute.Strategy) -> Worker:
+    """Return which worker of how many this process is under a strategy, whatever TF_CONFIG says to other scripts."""
+    return worker() if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) else ALONE
+
+
 @contextmanager
 def company() -> Iterator[None]:
     """Say in one line that another worker is gone, which TensorFlow notices within seconds.
@@ -89,8 +94,6 @@ def company() -> Iterator[None]:
 
 def from_chief(data: bytes, strategy: tf.distribute.Strategy) -> bytes:
     """Return the chief's bytes on every worker: a variable begins on all of them with the chief's value."""
-    if worker().count == 1:
-        return data
     with strategy.scope():
         length = int(tf.Variable(len(data)).numpy())
         words = np.zeros(-(-length // 4), "int32")  # of the types that can be sent the nearest
@@ -105,15 +108,11 @@ def agree(identity: dict[str, Any], checkpoint: Path, strategy: tf.distribute.St
     :param identity: plain values that must be the same for all.
     :raises InputError: the chief has other values.
     """
-    if worker().count == 1:
-        return
     expected = json.loads(from_chief(json.dumps(identity).encode(), strategy))
-    if other := [
-        f"{name} {identity.get(name)}, not {value}" for name, value in expected.items() if identity.get(name) != value
-    ]:
-        raise InputError(
-            f"worker {worker().number} has other settings than the chief: {', '.join(other)}; give all the same"
-        )
+    other = [name for name, value in expected.items() if identity.get(name) != value]
+    if other:
+        found = ", ".join(f"{name} {identity.get(name)}, not {expected[name]}" for name in other)
+        raise InputError(f"worker {worker().number} has other settings than the chief: {found}; give all the same")
     content = from_chief(checkpoint.read_bytes() if checkpoint.exists() else b"", strategy)
     if worker().number and content:
         files.write_bytes(checkpoint, content)

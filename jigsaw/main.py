@@ -153,9 +153,7 @@ def fixed(
     """
     if len(pixels) < replicas:
         raise InputError(f"{len(pixels)} photographs for val_loss are fewer than {replicas} devices: give more")
-    count = min(
-        -(-len(pixels) // batch_size), len(pixels) // replicas
-    )  # each device has at least one puzzle of a batch
+    count = min(-(-len(pixels) // batch_size), len(pixels) // replicas)  # a device without a puzzle would have no loss
     bounds = np.linspace(0, len(pixels), count + 1).astype("int64")
 
     def batch(start: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
