@@ -1,4 +1,4 @@
-"""The training script: a toy run writes all that it promises (tests/test_crashes.py kills it)."""
+"""The training script: a toy run writes all it promises; a killed one, in another process, goes on to the same losses."""
 
 import csv
 
@@ -6,6 +6,7 @@ from captioning import files, training
 from captioning.errors import InputError
 from jigsaw import encoder, main, maximal_hamming, views, watch
 from jigsaw.encoder import Solver
+from tests.conftest import assert_same_losses, kill_in_third_epoch
 
 import h5py
 import keras
@@ -74,6 +75,15 @@ def test_the_encoders_have_the_weights_of_the_best_epoch(run):
         assert np.array_equal(weight, array)
     last = training.read_checkpoint(run / training.CHECKPOINT)[1]
     assert np.array_equal(last[0], arrays[0]) == (best == 3)
+
+
+def test_a_killed_run_goes_on_to_the_same_losses(run, photographs, tmp_path, capfd):
+    kill_in_third_epoch(main, options(photographs, tmp_path))
+    main.main(options(photographs, tmp_path))
+    assert "resuming after epoch 2 of 3" in capfd.readouterr().out
+    assert_same_losses(tmp_path / "history.csv", run / "history.csv", 1e-2)
+    rates = [row["learning_rate"] for row in table(run)]
+    assert [row["learning_rate"] for row in table(tmp_path)] == rates
 
 
 def test_validation_puzzles_are_the_same_in_each_epoch_and_leave_no_photograph_out():
