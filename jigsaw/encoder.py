@@ -110,7 +110,7 @@ def read_original(path: Path) -> Solver:
 def full(solver: Solver) -> keras.Model:
     """Return the encoder from photographs, uint8 (N, size, size, 3), to the solver's last dense layer, float32 (N, 1024)."""
     photographs = keras.Input((solver.size, solver.size, 3), dtype="uint8", name="photographs")
-    features = keras.Model(solver.model.input, solver.model.get_layer("features").output, name="solver")
+    features = keras.Model(solver.model.input, solver.model.get_layer("permutation").input, name="solver")
     return keras.Model(photographs, features(standardise(cut(photographs))), name="encoder")
 
 
