@@ -114,7 +114,11 @@ def train(
     :raises InputError: as `training.fit`.
     """
     extracted = lessons.train.features
-    mean, deviation = extracted.mean(axis=0), extracted.std(axis=0) + 1e-6
+    mean, deviation = extracted.mean(axis=0), extracted.std(axis=0)
+    usual = (
+        deviation.mean()
+    )  # for numbers that hardly vary in train, such as a dead unit's: their own would blow dev's up
+    deviation = np.where(deviation < usual / 100, usual, deviation) + 1e-6
     seen, dev = (part.standardised(mean, deviation) if standardise else part for part in (lessons.train, lessons.dev))
     keras.utils.set_random_seed(seed)
     model = captioner.build(lessons.train.features.shape[1], lessons.tokenizer.vocabulary_size)

@@ -92,3 +92,12 @@ def test_a_photograph_without_a_feature_is_named(data, script):
     files.write_features("features.pkl", {name: features[name] for name in list(features)[1:]})
     with pytest.raises(InputError, match=re.escape("photo00")):
         script("2_train_IC_model").main(OPTIONS)
+
+
+def test_a_number_that_never_varies_in_train_is_not_blown_up_in_dev(data, script):
+    features = files.read_features("features.pkl").items()  # with a dead unit that answers to the dev photographs alone
+    dead = {name: np.append(value, [[np.float32(name >= "photo09")]], axis=1) for name, value in features}
+    files.write_features("features.pkl", dead)
+    script("2_train_IC_model").main([*OPTIONS, "--epochs", "1", "--standardise"])
+    (name,) = saved(data)
+    assert float(name.split("val_loss")[1].removesuffix(".keras")) < 3
