@@ -37,7 +37,7 @@ class Settings:
 
     demo: Path | None = None  # folder of a run of the demo
     ablation: Path | None = None  # folder of a run of step 6
-    jigsaw: Path | None = None  # folder of a run of jigsaw.main
+    jigsaw: Path | None = None  # folder of a run of jigsaw.main without --permutation-file
 
 
 def main(arguments: list[str] | None = None) -> None:
