@@ -62,11 +62,14 @@ def read(captions: Path, folder: Path, lists: Sequence[Path], out: Path, cleanin
 
 
 def named(words: Sequence[str]) -> dict[str, Path]:
-    """Return encoder files by name: `simclr=FILE` is called simclr, `FILE` by its own name.
+    """Return encoder files by name: `simclr=FILE` is called simclr, `FILE` by its own name, also where there is a = in its path.
 
     :raises InputError: two have one name.
     """
-    parts = [word.partition("=") if "=" in word else (Path(word).stem, "", word) for word in words]
+    parts = [
+        word.partition("=") if "=" in word and not Path(word).exists() else (Path(word).stem, "", word)
+        for word in words
+    ]
     paths = {name: Path(path) for name, _, path in parts}
     if len(paths) < len(words):
         raise InputError(

@@ -77,7 +77,7 @@ def read_run(run: Path) -> Solver:
         network = shared(kept["network"], kept["stem"], kept["width"])
         model = jigsaw(network, views.tile(kept["size"]), kept["permutations"])
         model.set_weights(arrays)
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"expected the best weights of a run of jigsaw.main at {path}: {error}") from error
     return Solver(model, network, kept["size"])
 
