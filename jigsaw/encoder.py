@@ -35,7 +35,9 @@ class Settings:
 
     run: Path = Path("jigsaw_run")  # folder of a run of jigsaw.main, or the original's model.hdf5
     mode: Literal["full", "single"] = "full"  # full: nine tiles and the head; single: the shared network alone
-    size: int | None = None  # single: height and width that it takes, in pixels; without it, those of the puzzles
+    size: settings.Count | None = (
+        None  # single: height and width that it takes, in pixels; without it, those of the puzzles
+    )
     caffe: bool = False  # single: the original's preprocessing, as trained ImageNet networks want it, not as a tile's
     out: Path = Path("encoder.keras")  # the encoder's file
     compact: bool = False  # round weights to float16's precision and compress the file: half as large
