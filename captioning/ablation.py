@@ -1,7 +1,7 @@
 """The ablation: encoders, each through steps 1 to 3 with several captioners, of which nothing finished is done again.
 
-Each encoder has a folder, named by its name and fingerprint, with features.pkl, extracted.json, encoder.json, minutes.json and a folder seed-N for each
-captioner: what step 2 writes, captions.json, minutes.json and, last, scores.json.
+Each encoder has a folder, named by its name and fingerprint, with features.pkl, extracted.json (of which photographs), encoder.json,
+minutes.json and a folder seed-N for each captioner: what step 2 writes, captions.json, minutes.json and, last, scores.json.
 """
 
 import hashlib
@@ -100,7 +100,7 @@ def extract(path: Path, encoder: keras.Model, data: Data, cleaning: Cleaning, pr
     """Write the features, unless the file has them already, of these photographs and in this precision."""
     stored, made = path.with_name("extracted.json"), {"photographs": data.stamp, "precision": precision}
     if stored.exists():
-        if files.read_json(stored) == made:
+        if path.exists() and files.read_json(stored) == made:
             return
         stored.unlink()
         path.with_name("minutes.json").unlink(missing_ok=True)
