@@ -14,19 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from captioning import (
-    ablation,
-    comparison,
-    devices,
-    features,
-    files,
-    marking,
-    photographs,
-    plots,
-    settings,
-    splits,
-    steps,
-)
+from captioning import ablation, comparison, devices, features, files, marking, plots, settings, splits, steps
 from captioning.ablation import Data, Study
 from captioning.descriptions import Cleaning
 from pretext import evaluation
@@ -94,8 +82,7 @@ def judge(encoder: keras.Model, folder: Path, config: Settings) -> dict[str, str
     """Return what the encoder's features know of classes, if there are labelled photographs."""
     if config.labelled is None:
         return {}
-    paths = photographs.list_photographs(config.labelled, recursive=True)
-    stored, labelled = folder / "evaluation.json", ablation.stamp(paths)
+    stored, labelled = folder / "evaluation.json", ablation.stamp(sorted(config.labelled.rglob("*")))
     if not stored.exists() or files.read_json(stored)["labelled"] != labelled:
         parts = evaluation.load_parts(config.labelled / "train", config.labelled / "val", encoder, config.out / "cache")
         found = evaluation.judge(folder.name, encoder, *parts)

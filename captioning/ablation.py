@@ -1,7 +1,7 @@
 """The ablation: encoders, each through steps 1 to 3 with several captioners, of which nothing finished is done again.
 
-Each encoder has a folder, named by its name and fingerprint, with features.pkl, extracted.json, encoder.json, minutes.json and a folder seed-N for each
-captioner: what step 2 writes, captions.json, minutes.json and, last, scores.json.
+Each encoder has a folder, named by its name and fingerprint, with features.pkl, extracted.json (of which photographs), encoder.json,
+minutes.json and a folder seed-N for each captioner: what step 2 writes, captions.json, minutes.json and, last, scores.json.
 """
 
 import hashlib
@@ -62,11 +62,14 @@ def read(captions: Path, folder: Path, lists: Sequence[Path], out: Path, cleanin
 
 
 def named(words: Sequence[str]) -> dict[str, Path]:
-    """Return encoder files by name: `simclr=FILE` is called simclr, `FILE` by its own name.
+    """Return encoder files by name: `simclr=FILE` is called simclr, `FILE` by its own name, also where there is a = in its path.
 
     :raises InputError: two have one name.
     """
-    parts = [word.partition("=") if "=" in word else (Path(word).stem, "", word) for word in words]
+    parts = [
+        word.partition("=") if "=" in word and not Path(word).exists() else (Path(word).stem, "", word)
+        for word in words
+    ]
     paths = {name: Path(path) for name, _, path in parts}
     if len(paths) < len(words):
         raise InputError(
@@ -97,7 +100,7 @@ def extract(path: Path, encoder: keras.Model, data: Data, cleaning: Cleaning, pr
     """Write the features, unless the file has them already, of these photographs and in this precision."""
     stored, made = path.with_name("extracted.json"), {"photographs": data.stamp, "precision": precision}
     if stored.exists():
-        if files.read_json(stored) == made:
+        if path.exists() and files.read_json(stored) == made:
             return
         stored.unlink()
         path.with_name("minutes.json").unlink(missing_ok=True)

@@ -120,15 +120,13 @@ def train(
         them as they are all the same.
     :raises InputError: as `training.fit`.
     """
-    seen, dev, on_raw_features = (
-        _standardised(lessons) if standardise else (lessons.train, lessons.dev, lambda model: model)
-    )
+    seen, dev, on_raw = _standardised(lessons) if standardise else (lessons.train, lessons.dev, lambda model: model)
     keras.utils.set_random_seed(seed)
     model = captioner.build(seen.features.shape[1], lessons.tokenizer.vocabulary_size)
     machine.warn(folder, *captioner.needs(model, epochs))
 
     def write(path: Path) -> None:
-        files.write_captioner(path, on_raw_features(model), lessons.tokenizer, lessons.origin)
+        files.write_captioner(path, on_raw(model), lessons.tokenizer, lessons.origin)
 
     kept = {
         "batch size": batch_size,

@@ -35,7 +35,9 @@ class Settings:
 
     run: Path = Path("jigsaw_run")  # folder of a run of jigsaw.main, or the original's model.hdf5
     mode: Literal["full", "single"] = "full"  # full: nine tiles and the head; single: the shared network alone
-    size: int | None = None  # single: height and width that it takes, in pixels; without it, those of the puzzles
+    size: settings.Count | None = (
+        None  # single: height and width that it takes, in pixels; without it, those of the puzzles
+    )
     caffe: bool = False  # single: the original's preprocessing, as trained ImageNet networks want it, not as a tile's
     out: Path = Path("encoder.keras")  # the encoder's file
     compact: bool = False  # round weights to float16's precision and compress the file: half as large
@@ -77,7 +79,7 @@ def read_run(run: Path) -> Solver:
         network = shared(kept["network"], kept["stem"], kept["width"])
         model = jigsaw(network, views.tile(kept["size"]), kept["permutations"])
         model.set_weights(arrays)
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"expected the best weights of a run of jigsaw.main at {path}: {error}") from error
     return Solver(model, network, kept["size"])
 

@@ -19,7 +19,7 @@ import pytest
 from keras import layers
 from PIL import Image
 
-HOSTILE = "2 <b>|\"'"  # an encoder's name
+HOSTILE = "2 <b>|\"'$_{$"  # an encoder's name
 STEP = importlib.import_module("6_ablation")
 
 
@@ -247,7 +247,9 @@ def test_only_the_pages_own_script_may_run(world):
     assert f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'" in source
 
 
-def test_names_are_told_or_the_files_own():
+def test_names_are_told_or_the_files_own(tmp_path):
+    (tmp_path / "rate=1.keras").touch()
+    assert ablation.named([f"{tmp_path}/rate=1.keras"]) == {"rate=1": tmp_path / "rate=1.keras"}
     assert ablation.named(["a/b.keras", "c=d.keras"]) == {"b": Path("a/b.keras"), "c": Path("d.keras")}
     with pytest.raises(InputError, match=r"different names for 2 encoders, found b: give NAME=FILE"):
         ablation.named(["a/b.keras", "c/b.keras"])

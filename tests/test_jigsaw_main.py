@@ -1,37 +1,18 @@
 """The training script: a toy run writes all it promises; a killed one, in another process, goes on to the same losses."""
 
 import csv
-import signal
-import subprocess
-import sys
 
 from captioning import files, training
 from captioning.errors import InputError
 from jigsaw import encoder, main, maximal_hamming, views, watch
 from jigsaw.encoder import Solver
-from tests.conftest import assert_same_losses
+from tests.conftest import assert_same_losses, kill_in_third_epoch
 
 import h5py
 import keras
 import numpy as np
 import pytest
 from PIL import Image
-
-KILLED = """
-import os, signal, sys
-from jigsaw import main
-
-class Kill(main.TensorBoard):
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        if self.epoch == 2 and batch == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-main.TensorBoard = Kill
-main.main(sys.argv[1:])
-"""
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +78,7 @@ def test_the_encoders_have_the_weights_of_the_best_epoch(run):
 
 
 def test_a_killed_run_goes_on_to_the_same_losses(run, photographs, tmp_path, capfd):
-    killed = subprocess.run([sys.executable, "-c", KILLED, *options(photographs, tmp_path)], timeout=300)
-    assert killed.returncode == -signal.SIGKILL
+    kill_in_third_epoch(main, options(photographs, tmp_path))
     main.main(options(photographs, tmp_path))
     assert "resuming after epoch 2 of 3" in capfd.readouterr().out
     assert_same_losses(tmp_path / "history.csv", run / "history.csv", 1e-2)

@@ -1,54 +1,21 @@
 """The training script: a toy run writes all it promises; a killed one, in another process, goes on to the same losses."""
 
 import csv
-import signal
-import subprocess
-import sys
 
 from captioning import files, training
 from captioning.errors import InputError
 from simclr import encoder, main
-from tests.conftest import assert_same_losses
+from tests.conftest import assert_same_losses, draw_classes, features_alone, kill_in_third_epoch
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-KILLED = """
-import os, signal, sys
-from simclr import main, watch
-
-class Kill(watch.Alarm):
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        if self.epoch == 2 and batch == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-watch.Alarm = Kill
-main.main(sys.argv[1:])
-"""
-FRESH = """
-import sys, keras, numpy
-model = keras.models.load_model(sys.argv[1], safe_mode=True)
-numpy.save(sys.argv[3], model.predict(numpy.load(sys.argv[2]), verbose=0))
-assert not any(name.split(".")[0] in ("captioning", "pretext", "simclr", "jigsaw") for name in sys.modules)
-"""
-
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory):
-    """A folder of two classes, six photographs each: reddish ramps and bluish ones."""
-    folder = tmp_path_factory.mktemp("labelled")
-    random = np.random.default_rng(0)
-    for name, colour in (("blue", (60, 90, 250)), ("red", (250, 80, 60))):
-        (folder / name).mkdir()
-        for number in range(6):
-            ramp = np.kron(random.random((4, 4, 1)), np.ones((8, 8, 1))) * colour
-            Image.fromarray(ramp.astype("uint8")).save(folder / name / f"{name}{number}.png")
-    return folder
+    return draw_classes(tmp_path_factory.mktemp("labelled"), 6)
 
 
 def options(labelled, out, epochs=3):
@@ -87,8 +54,7 @@ def test_the_encoder_has_the_trained_weights_and_not_the_initial_ones(run):
 
 
 def test_a_killed_run_goes_on_to_the_same_losses(run, labelled, tmp_path, capfd):
-    killed = subprocess.run([sys.executable, "-c", KILLED, *options(labelled, tmp_path)], timeout=300)
-    assert killed.returncode == -signal.SIGKILL
+    kill_in_third_epoch(main, options(labelled, tmp_path))
     main.main(options(labelled, tmp_path))
     assert "resuming after epoch 2 of 3" in capfd.readouterr().out
     assert_same_losses(tmp_path / "history.csv", run / "history.csv", 1e-2)
@@ -100,10 +66,8 @@ def test_a_compact_encoder_of_a_runs_folder_loads_alone_and_safely(run, tmp_path
     whole = files.read_encoder(run / "encoder.keras")
     assert path.stat().st_size < 0.7 * (run / "encoder.keras").stat().st_size
     photographs = np.random.default_rng(0).integers(0, 256, (2, 24, 24, 3)).astype("uint8")
-    np.save(tmp_path / "photographs.npy", photographs)
-    command = [sys.executable, "-c", FRESH, path, tmp_path / "photographs.npy", tmp_path / "features.npy"]
-    subprocess.run(command, check=True, cwd=tmp_path)
-    assert np.allclose(np.load(tmp_path / "features.npy"), whole.predict(photographs, verbose=0), rtol=0.02, atol=0.01)
+    expected = whole.predict(photographs, verbose=0)
+    assert np.allclose(features_alone(path, photographs), expected, rtol=0.02, atol=0.01)
 
 
 def test_a_users_mistake_is_named(run, labelled, tmp_path):
