@@ -40,7 +40,7 @@ class Settings:
     )
     caffe: bool = False  # single: the original's preprocessing, as trained ImageNet networks want it, not as a tile's
     out: Path = Path("encoder.keras")  # the encoder's file
-    compact: bool = False  # round weights to float16's precision and compress the file: half as large
+    bits: settings.Bits = 24  # significant bits of the weights that are kept; 11, as many as float16's, halve the file
 
 
 class Solver(NamedTuple):
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
         )
     else:
         model = full(solver)
-    write(config.out, model, f"{solver.network.name}, {config.mode}", compact=config.compact)
+    write(config.out, model, f"{solver.network.name}, {config.mode}", bits=config.bits)
 
 
 def read_run(run: Path) -> Solver:
