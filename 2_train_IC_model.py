@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     devices.prepare(config.precision)
     lessons = steps.read_lessons(config.features, config.descriptions, config.train_images, config.dev_images)
-    losses = steps.train(
+    trained = steps.train(
         lessons,
         config.out,
         epochs=config.epochs,
@@ -53,10 +53,8 @@ def main(arguments: list[str] | None = None) -> None:
         reduce_after=config.reduce_after,
         standardise=config.standardise,
     )
-    epoch = losses.index(min(losses)) + 1
-    print(
-        f"wrote {config.out / steps.NAME.split('{')[0]}{epoch:03d}-...: val_loss {min(losses):.3f}, the lowest of {len(losses)} epochs"
-    )
+    losses = trained.losses
+    print(f"wrote {trained.captioner}: val_loss {min(losses):.3f}, the lowest of {len(losses)} epochs")
 
 
 if __name__ == "__main__":

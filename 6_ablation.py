@@ -17,7 +17,6 @@ from pathlib import Path
 from captioning import ablation, comparison, devices, features, files, marking, plots, settings, splits, steps
 from captioning.ablation import Data, Study
 from captioning.descriptions import Cleaning
-from captioning.errors import InputError
 from pretext import evaluation
 
 import keras
@@ -39,25 +38,26 @@ class Settings:
         None  # folder with train/ and val/, a sub-folder for each class in both: judges the encoders
     )
     out: Path = Path("ablation")  # folder for everything that is written
-    seeds: int = 3  # captioners for each encoder, with the seeds 0, 1, ...
+    seeds: settings.Count = 3  # captioners for each encoder, with the seeds 0, 1, ...
     cleaning: Cleaning = "seed"  # seed drops one-letter words such as "a", as the original; natural keeps them
     precision: features.Precision = "float32"  # of step 1; bfloat16 is quicker on processors with instructions for it
-    epochs: int = 20  # times that each description is seen, at most
-    batch_size: int = 128  # descriptions per step
-    learning_rate: float = 0.003  # Adam's
+    epochs: settings.Count = 20  # times that each description is seen, at most
+    batch_size: settings.Count = 128  # descriptions per step
+    learning_rate: settings.Positive = 0.003  # Adam's
     standardise: bool = True  # features to mean 0 and deviation 1 first, so that no encoder gains by its scale
-    patience: int | None = 3  # stop after this many epochs without a lower val_loss
-    beam: int = 1  # captions under way for each photograph
+    patience: settings.Count | None = 3  # stop after this many epochs without a lower val_loss
+    beam: settings.Count = 1  # captions under way for each photograph
 
 
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
-    if config.seeds < 1:
-        raise InputError(f"expected --seeds of at least 1, found {config.seeds}")
     devices.prepare()
     encoders, lists = ablation.named(config.encoders), (config.train_images, config.dev_images, config.test_images)
-    data = ablation.read(config.captions, config.photographs, lists, config.out, config.cleaning)
-    compare([study(name, path, data, config) for name, path in encoders.items()], data, config)
+    for path in encoders.values():
+        files.read_encoder(path)  # so that hours of work on one do not come before a mistake in the next
+    with files.locked(config.out):
+        data = ablation.read(config.captions, config.photographs, lists, config.out, config.cleaning)
+        compare([study(name, path, data, config) for name, path in encoders.items()], data, config)
 
 
 def study(name: str, path: Path, data: Data, config: Settings) -> Study:
@@ -65,8 +65,8 @@ def study(name: str, path: Path, data: Data, config: Settings) -> Study:
     encoder = files.read_encoder(path)
     folder = ablation.folder_of(config.out, name, files.fingerprint(encoder))
     stored, split = folder / "features.pkl", splits.describe(config.test_images)
-    ablation.extract(stored, encoder, data, config.cleaning, config.precision)
     files.write_json(folder / "encoder.json", ablation.describe(path, encoder) | judge(encoder, folder, config))
+    ablation.extract(stored, encoder, data, config.cleaning, config.precision)
     keras.backend.clear_session()
     lessons = steps.read_lessons(stored, data.descriptions, config.train_images, config.dev_images)
     training = {
@@ -82,7 +82,7 @@ def judge(encoder: keras.Model, folder: Path, config: Settings) -> dict[str, str
     """Return what the encoder's features know of classes, if there are labelled photographs."""
     if config.labelled is None:
         return {}
-    stored, labelled = folder / "evaluation.json", str(config.labelled)
+    stored, labelled = folder / "evaluation.json", ablation.stamp(sorted(config.labelled.rglob("*")))
     if not stored.exists() or files.read_json(stored)["labelled"] != labelled:
         parts = evaluation.load_parts(config.labelled / "train", config.labelled / "val", encoder, config.out / "cache")
         found = evaluation.judge(folder.name, encoder, *parts)

@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(BUILD),dev]'
 	touch $@
 
-demo: setup  ## draw a small captioned world and run steps 1 to 5 on it
+demo: setup  ## draw a small captioned world, pre-train two encoders on it and take all six steps
 	.venv/bin/python -m demo --out demo-run
 
 flickr8k: setup  ## run steps 1 to 5 on Flickr8k in DIR, into OUT (ENCODER=FILE: with this encoder)

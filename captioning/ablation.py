@@ -1,14 +1,14 @@
 """The ablation: encoders, each through steps 1 to 3 with several captioners, of which nothing finished is done again.
 
-Each encoder has a folder, named by its name and fingerprint, with features.pkl, encoder.json, minutes.json and a folder seed-N for each
-captioner: what step 2 writes, captions.json, minutes.json and, last, scores.json.
+Each encoder has a folder, named by its name and fingerprint, with features.pkl, extracted.json (of which photographs), encoder.json,
+minutes.json and a folder seed-N for each captioner: what step 2 writes, captions.json, minutes.json and, last, scores.json.
 """
 
 import hashlib
 import json
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +28,7 @@ class Data(NamedTuple):
     """The same for every encoder: photographs by id, the file and parts of the descriptions, and test captions as people wrote them."""
 
     photographs: dict[str, Path]
+    stamp: str  # changes with the photographs' files
     descriptions: Path
     train: Descriptions
     dev: Descriptions
@@ -53,16 +54,22 @@ def read(captions: Path, folder: Path, lists: Sequence[Path], out: Path, cleanin
     steps.write_descriptions(cleaned, written, cleaning)
     described = files.read_descriptions(cleaned)
     train, dev, test = (agreement.described(described, splits.read(path), path) for path in lists)
+    agreement.check_apart(train, dev, lists[1])
     paths = photographs.by_id(photographs.list_photographs(folder))
-    return Data(paths, cleaned, train, dev, test, agreement.pick(written, test, "caption", captions))
+    agreement.pick(paths, [*train, *dev, *test], "file", folder)
+    references = agreement.pick(written, test, "caption", captions)
+    return Data(paths, stamp(paths.values()), cleaned, train, dev, test, references)
 
 
 def named(words: Sequence[str]) -> dict[str, Path]:
-    """Return encoder files by name: `simclr=FILE` is called simclr, `FILE` by its own name.
+    """Return encoder files by name: `simclr=FILE` is called simclr, `FILE` by its own name, also where there is a = in its path.
 
     :raises InputError: two have one name.
     """
-    parts = [word.partition("=") if "=" in word else (Path(word).stem, "", word) for word in words]
+    parts = [
+        word.partition("=") if "=" in word and not Path(word).exists() else (Path(word).stem, "", word)
+        for word in words
+    ]
     paths = {name: Path(path) for name, _, path in parts}
     if len(paths) < len(words):
         raise InputError(
@@ -90,13 +97,16 @@ def describe(path: Path, encoder: keras.Model) -> dict[str, Any]:
 
 
 def extract(path: Path, encoder: keras.Model, data: Data, cleaning: Cleaning, precision: Precision) -> None:
-    """Write the features, unless the file has them already, of all photographs and in this precision."""
-    if path.exists() and path.with_suffix(".json").exists():
-        known = files.read_origin(path).get("precision") == precision
-        if known and {*data.train, *data.dev, *data.test} <= files.read_features(path).keys():
+    """Write the features, unless the file has them already, of these photographs and in this precision."""
+    stored, made = path.with_name("extracted.json"), {"photographs": data.stamp, "precision": precision}
+    if stored.exists():
+        if path.exists() and files.read_json(stored) == made:
             return
+        stored.unlink()
+        path.with_name("minutes.json").unlink(missing_ok=True)
     with timed(path.parent):
         steps.write_features(path, encoder, list(data.photographs.values()), cleaning, precision=precision)
+    files.write_json(stored, made)
 
 
 def learn(lessons: Lessons, run: Path, data: Data, split: str, beam: int, **training: Any) -> None:
@@ -106,21 +116,26 @@ def learn(lessons: Lessons, run: Path, data: Data, split: str, beam: int, **trai
     :param training: `steps.train`'s own.
     """
     learned = lessons.train.fingerprint(), lessons.dev.fingerprint()
-    recipe = training | {"beam": beam, "data": digest(*learned, data.test, data.references)}
+    known = {"split": split, "beam": beam}
+    recipe = training | known | {"data": digest(*learned, data.stamp, data.test, data.references)}
     scores = run / "scores.json"
     if scores.exists() and files.read_json(scores).get("recipe") == recipe:
         print(f"{run} is finished")
         return
     print(f"\n{run}", flush=True)
-    known = {"split": split, "beam": beam, "recipe": recipe}
     with timed(run):
-        losses = steps.train(lessons, run, **training)
+        trained = steps.train(lessons, run, **training)
         captions, unfinished = steps.describe(
-            run, run.with_name("features.pkl"), data.train, data.test, data.descriptions, beam
+            trained.captioner, run.with_name("features.pkl"), data.train, data.test, data.descriptions, beam
         )
-        known["val_loss"] = min(losses)
+        known |= {"recipe": recipe, "val_loss": min(trained.losses)}
         steps.score(run, captions, unfinished, data.train, data.test, data.references, **known)
     keras.backend.clear_session()
+
+
+def stamp(paths: Iterable[Path]) -> str:
+    """Return a fingerprint of files by their paths, sizes and times."""
+    return digest(*((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths))
 
 
 def digest(*values: Any) -> str:

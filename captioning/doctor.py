@@ -27,8 +27,8 @@ class Settings:
     model: Path = Path()  # captioner of step 2: a file, or a folder whose captioner with the lowest val_loss is taken
     tokenizer: Path = Path("tokenizer.pkl")  # what step 4 writes
     out: Path = Path()  # folder that the steps will write into
-    batch_size: int = 32  # photographs per forward pass in step 1
-    epochs: int = 20  # of step 2
+    batch_size: settings.Count = 32  # photographs per forward pass in step 1
+    epochs: settings.Count = 20  # of step 2
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -322,16 +322,16 @@ def _tokenizer(value: Any, path: Path) -> Tokenizer:
 # Models --------------------------------------------------------------------------------------------------------------
 
 
-def write_model(path: Path, model: keras.Model, *, compact: bool = False) -> None:
-    """Write a model as a .keras file, all or nothing; a `compact` one holds weights of float16's precision in half the bytes."""
+def write_model(path: Path, model: keras.Model, *, bits: int = 24) -> None:
+    """Write a model as a .keras file, all or nothing, its weights rounded to so many significant bits: 11, float16's, halve the file."""
     with replacing(path) as temporary:
         model.save(temporary)
-        if compact:
-            _compact(temporary)
+        if bits < 24:
+            _compact(temporary, bits)
 
 
-def _compact(path: Path) -> None:
-    """Round the weights of a .keras file to 11 significant bits and compress them; they remain float32 to whoever reads them."""
+def _compact(path: Path, bits: int) -> None:
+    """Round the weights of a .keras file and compress them; they remain float32 to whoever reads them."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     compressed = io.BytesIO()
@@ -342,7 +342,7 @@ def _compact(path: Path) -> None:
                 copied = new.require_group(name)
             else:
                 options = {"compression": "gzip", "shuffle": True} if item.shape else {}
-                copied = new.create_dataset(name, data=_rounded(item[()]), **options)
+                copied = new.create_dataset(name, data=_rounded(item[()], bits), **options)
             copied.attrs.update(item.attrs)
 
         new.attrs.update(old.attrs)
@@ -352,11 +352,12 @@ def _compact(path: Path) -> None:
             archive.writestr(name, data)
 
 
-def _rounded(array: np.ndarray) -> np.ndarray:
-    """Round float32 to the nearest with 11 significant bits, whatever the exponent; other types stay as they are."""
+def _rounded(array: np.ndarray, bits: int) -> np.ndarray:
+    """Round float32 to the nearest with fewer than 24 significant bits, whatever the exponent; other types stay as they are."""
     if array.dtype != np.float32:
         return array
-    return ((array.view(np.uint32) + np.uint32(1 << 12)) & np.uint32(0xFFFFE000)).view(np.float32)
+    unit = 1 << (24 - bits)
+    return ((array.view(np.uint32) + np.uint32(unit // 2)) & np.uint32(2**32 - unit)).view(np.float32)
 
 
 def fingerprint(model: keras.Model) -> str:

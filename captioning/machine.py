@@ -19,7 +19,9 @@ def check_versions() -> str:
 
     :raises InputError: a package is missing or outside the bounds of pyproject.toml, TensorFlow is there twice or is not Keras' backend.
     """
-    found = {item.name.lower().replace("_", "-"): item.version for item in distributions()}
+    found = {
+        item.name.lower().replace("_", "-"): item.version for item in distributions() if item.name
+    }  # not what a broken install left
     builds = [name for name in BUILDS if name in found]
     if len(builds) != 1:
         raise InputError(

@@ -15,19 +15,20 @@ if TYPE_CHECKING:  # slow to import, and needed only where something is drawn
 
 def draw(folder: Path, studies: Sequence[Study], summaries: Sequence[Summary], beside: Summary) -> dict[str, Path]:
     """Draw all plots into the folder, and return the files by what they show; `beside` as in `comparison.table`."""
+    from matplotlib import rc_context
+
     protocol = list(beside["protocols"])[-1]
     plots = {
         "scores of each encoder in each protocol, with 95% intervals": folder / "scores.png",
         "val_loss of each captioner by epoch": folder / "losses.png",
     }
-    draw_scores(folder / "scores.png", summaries, beside)
-    draw_losses(
-        folder / "losses.png",
-        {study.name: [comparison.read_losses(run / "history.csv") for run in study.runs] for study in studies},
-    )
-    if all("kNN top-1" in summary["encoder"] for summary in summaries):
-        draw_quality(folder / "neighbours.png", summaries, protocol, "CIDEr-D")
-        plots[f"{protocol} CIDEr-D against the encoder's kNN top-1"] = folder / "neighbours.png"
+    losses = {study.name: [comparison.read_losses(run / "history.csv") for run in study.runs] for study in studies}
+    with rc_context({"text.parse_math": False}):  # a $ in an encoder's name is a $
+        draw_scores(folder / "scores.png", summaries, beside)
+        draw_losses(folder / "losses.png", losses)
+        if all("kNN top-1" in summary["encoder"] for summary in summaries):
+            draw_quality(folder / "neighbours.png", summaries, protocol, "CIDEr-D")
+            plots[f"{protocol} CIDEr-D against the encoder's kNN top-1"] = folder / "neighbours.png"
     return plots
 
 

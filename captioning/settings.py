@@ -30,6 +30,7 @@ class Range:
 Count = Annotated[int, Range(least=1)]
 Positive = Annotated[float, Range(least=1e-12)]
 Share = Annotated[float, Range(most=1)]
+Bits = Annotated[int, Range(least=2, most=24)]  # significant ones of a float32
 
 
 def from_command_line(settings: type[Settings], arguments: list[str] | None = None) -> Settings:

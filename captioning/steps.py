@@ -1,6 +1,6 @@
 """Steps 1 to 3 as functions of plain values: a numbered script calls them once, the ablation for every encoder and seed."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,13 @@ class Lessons(NamedTuple):
     train: batches.Captions
     dev: batches.Captions
     origin: dict[str, Any] | None
+
+
+class Trained(NamedTuple):
+    """The captioner with the lowest val_loss, and the val_loss of each epoch, no more of them than were asked for."""
+
+    captioner: Path
+    losses: list[float]
 
 
 # Step 1 --------------------------------------------------------------------------------------------------------------
@@ -102,8 +109,8 @@ def train(
     patience: int | None = None,
     reduce_after: int | None = None,
     standardise: bool = False,
-) -> list[float]:
-    """Train a captioner into the folder, going on after the last finished epoch, and return each epoch's val_loss.
+) -> Trained:
+    """Train a captioner into the folder, going on after the last finished epoch.
 
     Writes `NAME` after each epoch whose val_loss is the lowest so far, and what `training.fit` writes. The same seed gives the same captioner.
 
@@ -113,39 +120,56 @@ def train(
         them as they are all the same.
     :raises InputError: as `training.fit`.
     """
-    extracted = lessons.train.features
-    mean, deviation = extracted.mean(axis=0), extracted.std(axis=0) + 1e-6
-    seen, dev = (part.standardised(mean, deviation) if standardise else part for part in (lessons.train, lessons.dev))
+    seen, dev, on_raw = _standardised(lessons) if standardise else (lessons.train, lessons.dev, lambda model: model)
     keras.utils.set_random_seed(seed)
-    model = captioner.build(lessons.train.features.shape[1], lessons.tokenizer.vocabulary_size)
+    model = captioner.build(seen.features.shape[1], lessons.tokenizer.vocabulary_size)
     machine.warn(folder, *captioner.needs(model, epochs))
-    trainer = captioner.build_trainer(model)
-    # Without XLA: each batch has another shape, and it would compile for each.
-    trainer.compile(keras.optimizers.Adam(learning_rate), "sparse_categorical_crossentropy", jit_compile=False)
 
     def write(path: Path) -> None:
-        written = captioner.on_raw_features(model, mean, deviation) if standardise else model
-        files.write_captioner(path, written, lessons.tokenizer, lessons.origin)
+        files.write_captioner(path, on_raw(model), lessons.tokenizer, lessons.origin)
 
-    return training.fit(
-        trainer,
+    kept = {
+        "batch size": batch_size,
+        "learning rate": learning_rate,
+        "patience": patience,
+        "reduce after": reduce_after,
+    }
+    data = {"train data": seen.fingerprint(), "dev data": dev.fingerprint()}
+    history = training.fit(
+        _trainer(model, learning_rate),
         seen.shuffled(batch_size, seed),
         steps=seen.steps(batch_size),
         epochs=epochs,
         seed=seed,
         folder=folder,
-        identity={
-            "train data": seen.fingerprint(),
-            "dev data": dev.fingerprint(),
-            "batch size": batch_size,
-            "learning rate": learning_rate,
-            "patience": patience,
-            "reduce after": reduce_after,
-            "precision": keras.config.dtype_policy().name,
-        },
+        identity={**data, **kept, "precision": keras.config.dtype_policy().name},
         validation=dev.ordered(batch_size),
         callbacks=[training.Best(folder / NAME, write), *_optional_callbacks(patience, reduce_after)],
-    )["val_loss"]
+    )
+    return _best(folder, {name: values[:epochs] for name, values in history.items()})
+
+
+def _standardised(lessons: Lessons) -> tuple[batches.Captions, batches.Captions, Callable[[keras.Model], keras.Model]]:
+    """Return the standardised train and dev captions, and what makes a captioner of such features take them as they are."""
+    mean, deviation = lessons.train.features.mean(axis=0), lessons.train.features.std(axis=0)  # (D,) each
+    usual = deviation.mean()  # for numbers that hardly vary in train, as a dead unit's: their own would blow dev's up
+    deviation = np.where(deviation < usual / 100, usual, deviation) + 1e-6
+    train, dev = (part.standardised(mean, deviation) for part in (lessons.train, lessons.dev))
+    return train, dev, lambda model: captioner.on_raw_features(model, mean, deviation)
+
+
+def _trainer(model: keras.Model, learning_rate: float) -> keras.Model:
+    trainer = captioner.build_trainer(model)
+    # Without XLA: each batch has another shape, and it would compile for each.
+    trainer.compile(keras.optimizers.Adam(learning_rate), "sparse_categorical_crossentropy", jit_compile=False)
+    return trainer
+
+
+def _best(folder: Path, history: training.History) -> Trained:
+    losses = history["val_loss"]
+    best = losses.index(min(losses))
+    logs = {name: values[best] for name, values in history.items()}
+    return Trained(folder / NAME.format(epoch=best + 1, **logs), losses)
 
 
 def _optional_callbacks(patience: int | None, reduce_after: int | None) -> list[keras.callbacks.Callback]:

@@ -1,4 +1,4 @@
-"""Draw a small captioned world and run steps 1 to 5 on it, with an untrained encoder: a few minutes on two cores.
+"""Draw a small captioned world and take all six steps on it, with an encoder that SimCLR and one that jigsaw puzzles trained there.
 
     python -m demo --out demo-run
 
@@ -17,13 +17,18 @@ from captioning import settings
 from captioning.errors import InputError
 
 COMMANDS = """
-python -m demo.scenes --out {out}/world
-python -m pretext.encoder --network resnet18 --weights untrained --size 96 --out {out}/encoder.keras
-python 1_data_preprocessor.py --photographs {out}/world/Flicker8k_Dataset --captions {text}/Flickr8k.token.txt
-    --encoder {out}/encoder.keras --out {out}
+python -m demo.scenes --out {out}/world --count 1200
+python -m pretext.encoder --network resnet18 --stem small --weights untrained --size 96 --out {out}/untrained.keras
+python -m simclr.main --photographs {photographs} --list {text}/Flickr_8k.trainImages.txt
+    --size 48 --batch-size 64 --epochs 30 --out {out}/simclr_run
+python -m jigsaw.to_hdf5 --photographs {photographs} --list {text}/Flickr_8k.trainImages.txt --size 96 --out {out}/photographs.h5
+python -m jigsaw.main --photographs {out}/photographs.h5 --network resnet18 --size 96 --permutations 10
+    --batch-size 64 --epochs 15 --out {out}/jigsaw_run
+python 1_data_preprocessor.py --photographs {photographs} --captions {text}/Flickr8k.token.txt
+    --encoder {out}/simclr_run/encoder.keras --out {out}
 python 2_train_IC_model.py --features {out}/features.pkl --descriptions {out}/descriptions.txt
     --train-images {text}/Flickr_8k.trainImages.txt --dev-images {text}/Flickr_8k.devImages.txt
-    --out {out}/models --epochs 30 --batch-size 32 --patience 3
+    --out {out}/models --standardise --patience 3
 python 3_BLEU.py --model {out}/models --features {out}/features.pkl --descriptions {out}/descriptions.txt
     --references {text}/Flickr8k.token.txt --train-images {text}/Flickr_8k.trainImages.txt
     --test-images {text}/Flickr_8k.testImages.txt --out {out}
@@ -31,21 +36,31 @@ python 4_tokenizer.py --descriptions {out}/descriptions.txt --train-images {text
     --out {out}/tokenizer.pkl
 python -m demo.scenes --out {out}/new --count 20 --seed 1
 python 5_test.py --photographs {out}/new/Flicker8k_Dataset --model {out}/models --tokenizer {out}/tokenizer.pkl
-    --encoder {out}/encoder.keras --out {out}
+    --encoder {out}/simclr_run/encoder.keras --out {out}
+python 6_ablation.py --encoders untrained={out}/untrained.keras jigsaw={out}/jigsaw_run/encoder-full.keras
+    simclr={out}/simclr_run/encoder.keras --photographs {photographs} --captions {text}/Flickr8k.token.txt
+    --train-images {text}/Flickr_8k.trainImages.txt --dev-images {text}/Flickr_8k.devImages.txt
+    --test-images {text}/Flickr_8k.testImages.txt --seeds 2 --out {out}/ablation
 """
 CLOSING = """
 Look at
-    {out}/gallery.html          captions of new pictures, and how sure the captioner was of each word
-    {out}/models                the captioners, their losses in history.csv and history.png
-    {out}/captions.json         its captions of the test pictures; the scores are above
+    {out}/ablation/ablation.html   untrained, jigsaw and SimCLR, compared by their captions; mark some yourself
+    {out}/gallery.html             captions of new pictures, and how sure the captioner was of each word
+    {out}/simclr_run, jigsaw_run   curves, views and neighbours, puzzles and answers
+    {out}/captions.json            captions of the test pictures; their scores are above
 
-Steps 1 to 5 on Flickr8k, with Flicker8k_Dataset/ and Flickr8k_text/ in this folder (README.md says where they come from):
-    python -m pretext.encoder
-    python 1_data_preprocessor.py
-    python 2_train_IC_model.py
-    python 3_BLEU.py
-    python 4_tokenizer.py
+Your own photographs, with the captioner that is shipped:
     python 5_test.py --photographs YOUR-PHOTOGRAPHS
+
+Steps 1 to 5 on Flickr8k (README.md says where it comes from): make flickr8k DIR=/path/to/flickr8k, or, with Flicker8k_Dataset/ and
+Flickr8k_text/ in this folder,
+    python 1_data_preprocessor.py --encoder Pre-trained/simclr_encoder.keras
+    python 2_train_IC_model.py --standardise --batch-size 64 --learning-rate 0.001 --patience 2
+    python 3_BLEU.py --references Flickr8k_text/Flickr8k.token.txt
+    python 4_tokenizer.py
+    python 5_test.py --photographs YOUR-PHOTOGRAPHS --encoder Pre-trained/simclr_encoder.keras
+and step 6 for any encoders:
+    python 6_ablation.py --encoders simclr=Pre-trained/simclr_encoder.keras supervised=Pre-trained/supervised_encoder.keras
 """
 
 
@@ -59,7 +74,8 @@ class Settings:
 def commands(out: Path) -> list[list[str]]:
     """The words of each command; an indented line goes on with the one above."""
     lines = COMMANDS.replace("\n    ", " ").strip().split("\n")
-    return [[word.format(out=out, text=out / "world" / "Flickr8k_text") for word in line.split()] for line in lines]
+    places = {"out": out, "photographs": out / "world/Flicker8k_Dataset", "text": out / "world/Flickr8k_text"}
+    return [[word.format(**places) for word in line.split()] for line in lines]
 
 
 def run(command: list[str]) -> None:

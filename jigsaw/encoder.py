@@ -35,10 +35,12 @@ class Settings:
 
     run: Path = Path("jigsaw_run")  # folder of a run of jigsaw.main, or the original's model.hdf5
     mode: Literal["full", "single"] = "full"  # full: nine tiles and the head; single: the shared network alone
-    size: int | None = None  # single: height and width that it takes, in pixels; without it, those of the puzzles
+    size: settings.Count | None = (
+        None  # single: height and width that it takes, in pixels; without it, those of the puzzles
+    )
     caffe: bool = False  # single: the original's preprocessing, as trained ImageNet networks want it, not as a tile's
     out: Path = Path("encoder.keras")  # the encoder's file
-    compact: bool = False  # round weights to float16's precision and compress the file: half as large
+    bits: settings.Bits = 24  # significant bits of the weights that are kept; 11, as many as float16's, halve the file
 
 
 class Solver(NamedTuple):
@@ -60,7 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
         )
     else:
         model = full(solver)
-    write(config.out, model, f"{solver.network.name}, {config.mode}", compact=config.compact)
+    write(config.out, model, f"{solver.network.name}, {config.mode}", bits=config.bits)
 
 
 def read_run(run: Path) -> Solver:
@@ -77,7 +79,7 @@ def read_run(run: Path) -> Solver:
         network = shared(kept["network"], kept["stem"], kept["width"])
         model = jigsaw(network, views.tile(kept["size"]), kept["permutations"])
         model.set_weights(arrays)
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"expected the best weights of a run of jigsaw.main at {path}: {error}") from error
     return Solver(model, network, kept["size"])
 
@@ -110,7 +112,7 @@ def read_original(path: Path) -> Solver:
 def full(solver: Solver) -> keras.Model:
     """Return the encoder from photographs, uint8 (N, size, size, 3), to the solver's last dense layer, float32 (N, 1024)."""
     photographs = keras.Input((solver.size, solver.size, 3), dtype="uint8", name="photographs")
-    features = keras.Model(solver.model.input, solver.model.get_layer("features").output, name="solver")
+    features = keras.Model(solver.model.input, solver.model.get_layer("permutation").input, name="solver")
     return keras.Model(photographs, features(standardise(cut(photographs))), name="encoder")
 
 

@@ -119,10 +119,11 @@ def choose(count: int, path: Path | None) -> np.ndarray:
 
 def build(config: Settings, steps: int) -> tuple[keras.Model, keras.Model]:
     """Return the network that the tiles share, where it can as its fast copy, and the model around it, compiled."""
-    network = shared(config.network, config.stem, config.width, synchronized=devices.replicas() > 1)
+    several = devices.replicas() > 1
+    network = shared(config.network, config.stem, config.width, synchronized=several)
     if config.network == "resnet18":
         network = for_training(network, config.winograd)
-    model = jigsaw(network, views.tile(config.size), config.permutations)
+    model = jigsaw(network, views.tile(config.size), config.permutations, synchronized=several)
     if config.optimizer == "adam":
         chosen = keras.optimizers.Adam(config.learning_rate)
     else:

@@ -51,13 +51,14 @@ def alexnet() -> keras.Model:
     return keras.Model(tiles, maps, name="alexnet")
 
 
-def jigsaw(network: keras.Model, tile: int, permutations: int) -> keras.Model:
+def jigsaw(network: keras.Model, tile: int, permutations: int, *, synchronized: bool = False) -> keras.Model:
     """Return the solver: nine shuffled tiles, standardised, float (N, 9, `tile`, `tile`, 3) -> probabilities of the permutations, float32.
 
     The context-free network (section 3.1): the shared network sees no tile beside another, once for the 9N tiles stacked, so batch
-    statistics are over them all. The layer `features`, (N, 1024), is the last before the softmax. Heads are the original's: 2048 and
-    1024 after a ResNet; 4096 and 1024 after AlexNet, where tiles of 64 pixels make the first 302 million parameters, 1.2 GB, and
-    with gradients and Adam's two moments 4.8 GB.
+    statistics are over them all. What goes into the layer `permutation`, (N, 1024), is the last before the softmax. Heads are the
+    original's: 2048 and 1024 after a ResNet; 4096 and 1024 after AlexNet, where tiles of 64 pixels make the first 302 million
+    parameters, 1.2 GB, and with gradients and Adam's two moments 4.8 GB. After "resnet18", which the original has not, both are
+    batch-normalised, `synchronized` over several GPUs: Adam's first steps of .001 else leave 99% of `hidden` at 0 for ever.
     """
     tiles = keras.Input((9, tile, tile, 3), name="tiles")
     seen = network(ops.reshape(tiles, (-1, tile, tile, 3)))  # (9N, D), or maps (9N, h, w, D)
@@ -68,10 +69,20 @@ def jigsaw(network: keras.Model, tile: int, permutations: int) -> keras.Model:
     maps = len(seen.shape) > 3
     if maps:
         x = layers.Dropout(0.5, name="nine_dropout")(x)
-    x = layers.Dense(4096 if maps else 2048, activation="relu", name="hidden")(x)
+    normalised = network.name == "resnet18"
+    x = rectified(x, 4096 if maps else 2048, "hidden", normalised, synchronized)
     x = layers.Dropout(0.5, name="hidden_dropout")(x)
-    x = layers.Dense(1024, activation="relu", name="features")(x)
+    x = rectified(x, 1024, "features", normalised, synchronized)
     if not maps:
         x = layers.Dropout(0.5, name="features_dropout")(x)
     permutation = layers.Dense(permutations, activation="softmax", dtype="float32", name="permutation")(x)
     return keras.Model(tiles, permutation, name="jigsaw")
+
+
+def rectified(x, units: int, name: str, normalised: bool, synchronized: bool):
+    """Apply a dense layer with ReLU, batch-normalised between the two or not: (N, D) -> (N, units)."""
+    if not normalised:
+        return layers.Dense(units, activation="relu", name=name)(x)
+    x = layers.Dense(units, name=name)(x)
+    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=synchronized, name=f"{name}_bn")(x)
+    return layers.ReLU(name=f"{name}_relu")(x)

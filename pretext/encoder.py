@@ -51,9 +51,9 @@ def describe(model: keras.Model) -> str:
     return f"{' x '.join(map(str, model.input_shape[1:]))} -> {model.output_shape[-1]}"
 
 
-def write(path: Path, model: keras.Model, name: str, *, compact: bool = False) -> None:
+def write(path: Path, model: keras.Model, name: str, *, bits: int = 24) -> None:
     """Write an encoder, and say what was written."""
-    files.write_model(path, model, compact=compact)
+    files.write_model(path, model, bits=bits)
     print(f"wrote {path}: {name}, {describe(model)}, {path.stat().st_size / 1e6:.1f} MB")
 
 

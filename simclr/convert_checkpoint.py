@@ -1,6 +1,6 @@
 """Turn a published SimCLR checkpoint into an encoder file.
 
-    python -m simclr.convert_checkpoint --checkpoint simclr_imagenet.ckpt --out Pre-trained/simclr_encoder.keras
+    python -m simclr.convert_checkpoint --checkpoint simclr_imagenet.ckpt --out Pre-trained/imagenet_encoder.keras
 
 Reads a ResNet-18, -34 or -50 in torchvision's layout, under any prefix, from a torch archive or a safetensors file; or a
 checkpoint or SavedModel of google-research/simclr (v1, or v2 without selective kernels). PyTorch is not needed, and nothing
@@ -38,7 +38,7 @@ class Settings:
     """Edit these here, or override them on the command line."""
 
     checkpoint: Path = Path("Pre-trained/simclr_imagenet.ckpt")  # the file; of TensorFlow its prefix, .index, or folder
-    out: Path = Path("Pre-trained/simclr_encoder.keras")  # the encoder's file
+    out: Path = Path("Pre-trained/imagenet_encoder.keras")  # the encoder's file
     prefix: str | None = None  # if the file holds several networks: how the names in the wanted one begin
     stem: Stem | None = None  # by default imagenet for 7x7 kernels, cifar for 3x3; small: 3x3/2 and a max-pool
     size: settings.Count | None = (

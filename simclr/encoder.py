@@ -1,6 +1,6 @@
 """Turn a trained SimCLR network into an encoder file.
 
-    python -m simclr.encoder --run simclr_run --out encoder.keras --compact
+    python -m simclr.encoder --run simclr_run --out encoder.keras --bits 11
 
 Reads the checkpoint of a run of simclr.main, finished or not. Writes the encoder that step 1 loads; the projection head stays behind.
 """
@@ -27,13 +27,13 @@ class Settings:
     run: Path = Path("simclr_run")  # folder of a run of simclr.main
     out: Path = Path("encoder.keras")  # the encoder's file
     size: settings.Count = 96  # height and width of the photographs that the encoder takes, in pixels
-    compact: bool = False  # round weights to float16's precision and compress the file: half as large
+    bits: settings.Bits = 24  # significant bits of the weights that are kept; 11, as many as float16's, halve the file
 
 
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     network = read_network(config.run)
-    write(config.out, encoder(network, config.size, config.size), network.name, compact=config.compact)
+    write(config.out, encoder(network, config.size, config.size), network.name, bits=config.bits)
 
 
 def read_network(run: Path) -> keras.Model:
@@ -50,7 +50,7 @@ def read_network(run: Path) -> keras.Model:
     try:
         network = resnet(*(state["identity"][name] for name in ("depth", "stem", "width")))
         network.set_weights(arrays[: len(network.weights)])  # the first layer of SimCLR
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"expected the checkpoint of a run of simclr.main at {path}, found another ({error}); check the path"
         ) from error

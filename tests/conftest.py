@@ -3,6 +3,8 @@
 import importlib
 import importlib.util
 import os
+import signal
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -22,6 +24,27 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 TOKEN = "Flickr8k_text/Flickr8k.token.txt"
 TRAIN = "Flickr8k_text/Flickr_8k.trainImages.txt"
+KILLED = """
+import importlib, os, signal, sys
+main = importlib.import_module(sys.argv[1])
+
+class Kill(main.TensorBoard):
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.epoch == 2 and batch == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+main.TensorBoard = Kill
+main.main(sys.argv[2:])
+"""
+ALONE = """
+import sys, keras, numpy
+model = keras.models.load_model(sys.argv[1], safe_mode=True)
+numpy.save(sys.argv[3], model.predict(numpy.load(sys.argv[2]), verbose=0))
+assert not any(name.split(".")[0] in ("captioning", "pretext", "simclr", "jigsaw") for name in sys.modules)
+"""
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
@@ -118,6 +141,31 @@ def flickr8k() -> Path:
     if not folder:
         pytest.skip("set FLICKR8K=DIR (with Flicker8k_Dataset/ and Flickr8k_text/) to run the tests on real data")
     return Path(folder)
+
+
+def draw_classes(folder: Path, count: int) -> Path:
+    """Draw two classes into the folder, some photographs each: reddish patches and bluish ones, 24 x 24."""
+    random = np.random.default_rng(0)
+    for name, colour in (("blue", (60, 90, 250)), ("red", (250, 80, 60))):
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            patches = np.kron(random.random((4, 4, 1)), np.ones((6, 6, 1))) * colour
+            Image.fromarray(patches.astype("uint8")).save(folder / name / f"{name}{number}.png")
+    return folder
+
+
+def features_alone(path: Path, photographs: np.ndarray) -> np.ndarray:
+    """Return an encoder's features as another process computes them, which has none of our modules; files lie beside it."""
+    inputs, outputs = path.with_name("photographs.npy"), path.with_name("features.npy")
+    np.save(inputs, photographs)
+    subprocess.run([sys.executable, "-c", ALONE, path, inputs, outputs], check=True, cwd=path.parent)
+    return np.load(outputs)
+
+
+def kill_in_third_epoch(main: ModuleType, words: list[str]) -> None:
+    """Run a pretext task's training script in another process, which dies after the first batch of its third epoch."""
+    killed = subprocess.run([sys.executable, "-c", KILLED, main.__name__, *words], timeout=300)
+    assert killed.returncode == -signal.SIGKILL
 
 
 def assert_same_losses(one: Path, other: Path, tolerance: float = 1e-4) -> None:

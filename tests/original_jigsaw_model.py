@@ -9,17 +9,22 @@ import numpy as np
 
 
 def features(network: keras.Model, head: list[np.ndarray], tiles: np.ndarray) -> np.ndarray:
-    """Call the shared network on each of the nine tiles, (N, 9, T, T, 3), and the two hidden layers on what it says."""
+    """Call the shared network on each of the nine tiles, (N, 9, T, T, 3), and the two hidden layers, normalised or not, on what it says."""
     seen = [np.asarray(network(tiles[:, place], training=False)) for place in range(9)]
     x = np.concatenate(seen, axis=-1).reshape(len(tiles), -1)  # Concatenate, then Flatten
-    for kernel, bias in (head[:2], head[2:4]):
-        x = np.maximum(x @ kernel + bias, 0)
+    half = len(head) // 2 - 1  # arrays of a hidden layer
+    for kernel, bias, *normalisation in (head[:half], head[half : 2 * half]):
+        x = x @ kernel + bias
+        if normalisation:
+            gamma, beta, mean, variance = normalisation
+            x = (x - mean) / np.sqrt(variance + 1e-5) * gamma + beta
+        x = np.maximum(x, 0)
     return x
 
 
 def probabilities(network: keras.Model, head: list[np.ndarray], tiles: np.ndarray) -> np.ndarray:
     """Return the softmax over what the last layer says, (N, permutations)."""
-    scores = np.exp(features(network, head, tiles) @ head[4] + head[5])
+    scores = np.exp(features(network, head, tiles) @ head[-2] + head[-1])
     return scores / scores.sum(axis=-1, keepdims=True)
 
 

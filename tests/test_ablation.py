@@ -19,7 +19,7 @@ import pytest
 from keras import layers
 from PIL import Image
 
-HOSTILE = "2 <b>|\"'"  # an encoder's name
+HOSTILE = "2 <b>|\"'$_{$"  # an encoder's name
 STEP = importlib.import_module("6_ablation")
 
 
@@ -247,12 +247,57 @@ def test_only_the_pages_own_script_may_run(world):
     assert f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'" in source
 
 
-def test_names_are_told_or_the_files_own():
+def test_names_are_told_or_the_files_own(tmp_path):
+    (tmp_path / "rate=1.keras").touch()
+    assert ablation.named([f"{tmp_path}/rate=1.keras"]) == {"rate=1": tmp_path / "rate=1.keras"}
     assert ablation.named(["a/b.keras", "c=d.keras"]) == {"b": Path("a/b.keras"), "c": Path("d.keras")}
     with pytest.raises(InputError, match=r"different names for 2 encoders, found b: give NAME=FILE"):
         ablation.named(["a/b.keras", "c/b.keras"])
 
 
-def test_no_captioner_is_an_error(world):
-    with pytest.raises(InputError, match="--seeds of at least 1"):
-        STEP.main([*options(world, f"{world}/plain.keras"), "--seeds", "0"])
+@pytest.mark.parametrize("setting", ["seeds", "epochs", "batch-size", "learning-rate", "patience", "beam"])
+def test_nothing_at_all_is_an_error_before_the_work(world, setting):
+    with pytest.raises(InputError, match=f"--{setting} between 1"):
+        STEP.main([*options(world, f"{world}/plain.keras"), f"--{setting}", "0"])
+
+
+def test_mistakes_are_told_before_the_work(tmp_path):
+    write_world(tmp_path)
+    write_encoder(tmp_path / "plain.keras", 4)
+    words = options(tmp_path, f"{tmp_path}/plain.keras")
+    with pytest.raises(InputError, match=r"expected an encoder at none\.keras"):
+        STEP.main(options(tmp_path, f"{tmp_path}/plain.keras", "none.keras"))
+    with pytest.raises(InputError, match="3 of 3 in both lists"):
+        STEP.main([*words, "--train-images", f"{tmp_path}/Flickr_8k.devImages.txt"])
+    with files.locked(tmp_path / "out"), pytest.raises(InputError, match="another run is writing"):
+        STEP.main(words)
+    (tmp_path / "photographs" / "photo14.jpg").unlink()
+    with pytest.raises(InputError, match=r"a file for each of 16 .* found none for 1 of them \(photo14"):
+        STEP.main(words)
+    assert not list((tmp_path / "out").glob("plain-*"))
+
+
+def test_what_has_changed_is_done_again(tmp_path):
+    write_world(tmp_path)
+    write_encoder(tmp_path / "plain.keras", 4)
+    words = [*options(tmp_path, f"{tmp_path}/plain.keras"), "--seeds", "1"]
+    STEP.main([*words, "--learning-rate", "0.05"])
+    (run,) = (tmp_path / "out").glob("plain-*/seed-0")
+    before, seen = stamps(run.parent), files.read_features(run.parent / "features.pkl")
+    for name in ("photographs/photo14.jpg", "labelled/val/dark/photo14.jpg"):
+        Image.new("RGB", (10, 12), "white").save(tmp_path / name)
+    STEP.main([*words, "--learning-rate", "0.05"])
+    after, now = stamps(run.parent), files.read_features(run.parent / "features.pkl")
+    assert {path.name for path in after if after[path] != before[path]} == {
+        "features.pkl", "evaluation.json", "captions.json", "scores.json"
+    }  # fmt: skip
+    assert [image for image in seen if not np.array_equal(seen[image], now[image])] == ["photo14"]
+    with pytest.raises(InputError, match=r"learning rate: 0\.05 there, 1e-06 now"):
+        STEP.main([*words, "--learning-rate", "0.000001"])
+    (run / "checkpoint.weights.h5").unlink()  # as the error says; better captioners of the other run stay
+    chosen, describe = [], steps.describe
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(steps, "describe", lambda model, *others: chosen.append(model) or describe(model, *others))
+        STEP.main([*words, "--learning-rate", "0.000001"])
+    loss = files.read_json(run / "scores.json")["val_loss"]
+    assert chosen[0].name.endswith(f"-val_loss{loss:.3f}.keras")

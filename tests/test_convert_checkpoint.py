@@ -52,7 +52,8 @@ def test_features_equal_pytorchs(file, prefix, expected):
 
 
 COMPUTE = """
-import keras, numpy
+import keras, numpy, tensorflow
+tensorflow.config.threading.set_intra_op_parallelism_threads(2)  # sums are split as in the fixtures' making
 encoder = keras.saving.load_model("encoder.keras", compile=False, safe_mode=True)
 numpy.save("features.npy", encoder(numpy.load("photographs.npy")))
 """

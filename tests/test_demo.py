@@ -1,5 +1,6 @@
 """The drawn world: its layout, its bytes, captions that are true, combinations kept out of train; and the demo's commands."""
 
+import importlib
 import re
 from pathlib import Path
 from random import Random
@@ -132,6 +133,35 @@ def test_too_few_pictures_is_an_error(tmp_path):
 def test_the_demos_commands_name_settings_that_exist(script):
     for words in demo.commands(Path("demo-run")):
         test_readme.check(" ".join(words), script)
+    told = test_readme.commands(demo.CLOSING)
+    assert len(told) == 7
+    for command in told:
+        test_readme.check(command, script)
+
+
+QUICK = {  # what is added to each command, so that all take seconds
+    "demo.scenes": "--count 20",
+    "pretext.encoder": "--size 16",
+    "simclr.main": "--width 4 --size 16 --stored 16 --encoder-size 16 --batch-size 8 --epochs 1 --no-winograd",
+    "jigsaw.to_hdf5": "--size 32",
+    "jigsaw.main": "--width 4 --size 32 --batch-size 4 --epochs 1 --no-winograd",
+    "2_train_IC_model.py": "--epochs 1",
+    "6_ablation.py": "--epochs 1 --seeds 1",
+}
+
+
+def test_the_demos_commands_run_one_after_the_other(script, tmp_path, monkeypatch, capsys):
+    def run(words: list[str]) -> None:
+        name = words[2] if words[1] == "-m" else words[1]
+        module = importlib.import_module(name) if words[1] == "-m" else script(name.removesuffix(".py"))
+        module.main([*words[words.index(name) + 1 :], *QUICK.get(name, "").split()])
+
+    monkeypatch.setattr(demo, "run", run)
+    demo.main(["--out", str(tmp_path)])
+    told = re.findall(rf"^    {tmp_path}/(\S+)", capsys.readouterr().out, re.MULTILINE)
+    assert [(tmp_path / name.rstrip(",")).exists() for name in told] == [True] * 4
+    table = (tmp_path / "ablation" / "ablation.csv").read_text("utf-8").splitlines()
+    assert table[0] == "about,measure,one caption for all,untrained,jigsaw,simclr,a person"
 
 
 def test_the_demo_stops_at_a_command_that_fails(capfd):

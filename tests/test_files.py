@@ -250,18 +250,19 @@ def test_old_model_with_data_elsewhere(model, tmp_path):
             files.read_captioner(tmp_path / "old.h5")
 
 
-def test_a_compact_model_has_weights_of_eleven_bits_in_half_the_bytes(tmp_path):
+@pytest.mark.parametrize("bits, share", [(11, 0.6), (5, 0.35)])
+def test_fewer_bits_of_the_weights_make_a_smaller_file(tmp_path, bits, share):
     random = np.random.default_rng(0)
     model = keras.Sequential([keras.Input((300,)), keras.layers.Dense(200), keras.layers.BatchNormalization()])
     model.set_weights([random.normal(size=weight.shape) * 10.0 ** random.integers(-9, 9) for weight in model.weights])
     files.write_model(tmp_path / "whole.keras", model)
-    files.write_model(tmp_path / "compact.keras", model, compact=True)
+    files.write_model(tmp_path / "compact.keras", model, bits=bits)
     whole, compact = (files.read_model(tmp_path / f"{name}.keras") for name in ("whole", "compact"))
     for weight, rounded in zip(whole.get_weights(), compact.get_weights(), strict=True):
         assert rounded.dtype == np.float32
-        assert np.all(np.abs(rounded - weight) <= 2.0**-11 * np.abs(weight))
-        assert not np.any(rounded.view(np.uint32) & 0x1FFF)
+        assert np.all(np.abs(rounded - weight) <= 2.0**-bits * np.abs(weight))
+        assert not np.any(rounded.view(np.uint32) & (2 ** (24 - bits) - 1))
     sizes = [(tmp_path / f"{name}.keras").stat().st_size for name in ("whole", "compact")]
-    assert sizes[1] < 0.6 * sizes[0]
-    files.write_model(tmp_path / "again.keras", compact, compact=True)
+    assert sizes[1] < share * sizes[0]
+    files.write_model(tmp_path / "again.keras", compact, bits=bits)
     assert files.fingerprint(files.read_model(tmp_path / "again.keras")) == files.fingerprint(compact)

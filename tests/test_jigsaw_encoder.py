@@ -1,28 +1,19 @@
 """Both modes of a trained solver as encoder files, from a run and from the original's model.hdf5."""
 
-import subprocess
-import sys
 from itertools import pairwise
 
-from captioning import files
+from captioning import files, training
 from captioning.errors import InputError
 from jigsaw import encoder, views
 from jigsaw.model import jigsaw, shared
 from tests import original_jigsaw_model as original
+from tests.conftest import features_alone
 
 import keras
 import numpy as np
 import pytest
 
 RANDOM = np.random.default_rng(0)
-FRESH = """
-import sys, keras, numpy
-photographs = numpy.load(sys.argv[1])
-for path in sys.argv[2:]:
-    model = keras.models.load_model(path, safe_mode=True)
-    numpy.save(path + ".npy", model.predict(photographs, verbose=0))
-assert not any(name.split(".")[0] in ("captioning", "pretext", "simclr", "jigsaw") for name in sys.modules)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -69,14 +60,9 @@ def test_single_sees_the_whole_photograph_standardised_or_as_caffe_would(solver)
 
 def test_both_encoders_load_alone_and_safely(solver, tmp_path):
     pixels = photographs()
-    np.save(tmp_path / "photographs.npy", pixels)
-    made = {"full": encoder.full(solver), "single": encoder.single(solver.network, 64)}
-    for mode, model in made.items():
+    for mode, model in {"full": encoder.full(solver), "single": encoder.single(solver.network, 64)}.items():
         files.write_model(tmp_path / f"{mode}.keras", model)
-    command = [sys.executable, "-c", FRESH, "photographs.npy", *(f"{mode}.keras" for mode in made)]
-    subprocess.run(command, check=True, cwd=tmp_path)
-    for mode, model in made.items():
-        found = np.load(tmp_path / f"{mode}.keras.npy")
+        found = features_alone(tmp_path / f"{mode}.keras", pixels)
         assert found.shape == (3, {"full": 1024, "single": 32}[mode]) and found.dtype == "float32"
         assert np.allclose(found, model.predict(pixels, verbose=0), rtol=1e-5, atol=1e-6)
 
@@ -101,6 +87,9 @@ def test_the_originals_model_becomes_both_encoders(name, layer, tmp_path):
 
 def test_a_users_mistake_is_named(tmp_path):
     with pytest.raises(InputError, match=r"no best\.weights\.h5 in it"):
+        encoder.main(["--run", str(tmp_path)])
+    training.write_checkpoint(tmp_path / encoder.BEST, {"identity": ["none"]}, [keras.Variable(0.0)])
+    with pytest.raises(InputError, match="expected the best weights of a run"):
         encoder.main(["--run", str(tmp_path)])
     with pytest.raises(InputError, match=r"Keras \.h5 file at .*none\.hdf5, found nothing"):
         encoder.main(["--run", str(tmp_path / "none.hdf5")])

@@ -1,14 +1,16 @@
-"""The pages in a real browser: gallery.html from disk, and the page of `5_test.py --serve`.
+"""The pages in a real browser: gallery.html and ablation.html from disk, and the page of `5_test.py --serve`.
 
 A new page joins the checks that all pages must pass by a line in `PAGES`. SCREENSHOTS=DIR keeps pictures of them all.
 """
 
+import csv
 import io
 import os
+import time
 from pathlib import Path
 from threading import Thread
 
-from captioning import gallery, photographs, serve
+from captioning import gallery, marking, photographs, serve
 from captioning.decoding import Caption
 from tests.browser import COMMAND, CONTRAST, DESK, PHONE, Browser
 
@@ -42,7 +44,25 @@ def write_gallery(folder: Path) -> Path:
     return page
 
 
-PAGES = {"gallery": write_gallery}  # for each page the function that writes it into a folder, with drawn data
+TABLE = [
+    ["about", "measure", "one caption for all", "untrained", "<b>SimCLR</b>", "a person"],
+    ["encoder", "parameters", "", "11,170,240", "11,170,240", ""],
+    ["standard", "BLEU-1", "0.424", "0.370 ± 0.004 (0.355 to 0.386)", "0.373 ± 0.002 (0.355 to 0.391)", "0.644"],
+    ["standard", "CIDEr-D", "0.133", "0.120 ± 0.004 (0.106 to 0.134)", "0.170 ± 0.002 (0.152 to 0.188)", "0.835"],
+    ["standard, compared with untrained", "BLEU-1", "", "", "tie: +0.003 (-0.013 to +0.019)", ""],
+    ["standard, compared with untrained", "CIDEr-D", "", "", "higher: +0.050 (+0.034 to +0.066)", ""],
+]
+
+
+def write_ablation(folder: Path) -> Path:
+    page, plot = folder / "ablation.html", draw(folder / "scores.png")
+    given = {draw(folder / f'{name}, "{name}".png'): {"untrained": "a dog", "<b>SimCLR</b>": f"one {name}, \"two\""} for name in ("dog", "cat")}  # fmt: skip
+    marking.write(page, TABLE, ["what a reader must know " + "without-end" * 9], {"scores": plot}, given)
+    return page
+
+
+# for each page the function that writes it into a folder, with drawn data
+PAGES = {"gallery": write_gallery, "ablation": write_ablation}
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +122,42 @@ def test_the_gallery_follows_the_readers_colours(browser, pages):
     light = luminance(browser)
     browser.open(pages["gallery"], scheme="dark")
     assert luminance(browser) < 100 < 600 < light
+
+
+def tab_to(browser: Browser, condition: str) -> None:
+    """Press Tab until what has the focus fulfils a JavaScript condition on `it`."""
+    for _ in range(20):
+        browser.press("Tab", 9)
+        if browser.run(f"((it) => {condition})(document.activeElement)"):
+            return
+    raise AssertionError(f"Tab does not reach {condition}")
+
+
+def test_captions_are_marked_and_saved_with_the_keyboard_alone(browser, pages, tmp_path):
+    browser.open(pages["ablation"])
+    browser.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    tab_to(browser, "it.type === 'radio'")
+    assert browser.run("getComputedStyle(document.activeElement.closest('label')).outlineStyle") == "solid", "no focus"
+    browser.press(" ", 32, " ")
+    tab_to(browser, "it.type === 'radio' && it.name.endsWith('SimCLR</b>')")
+    browser.press(" ", 32, " ")
+    browser.press("ArrowRight", 39)
+    said = "untrained: 1 good, 0 adequate, 0 unacceptable\n<b>SimCLR</b>: 0 good, 1 adequate, 0 unacceptable"
+    assert browser.run("document.querySelector('output').textContent") == said
+    browser.open(pages["ablation"])  # the browser kept the marks
+    assert browser.run("document.querySelector('output').textContent") == said
+    tab_to(browser, "it.tagName === 'BUTTON'")
+    browser.press("Enter", 13, "\r")
+    saved, end = tmp_path / "marks.csv", time.monotonic() + 20
+    while not saved.exists():
+        assert time.monotonic() < end, "nothing was saved"
+        time.sleep(0.05)
+    first, second, *others = csv.DictReader(saved.read_text("utf-8").splitlines())
+    photograph = 'dog, "dog".png'
+    assert first == {"photograph": photograph, "encoder": "untrained", "caption": "a dog", "mark": "good"}
+    assert second == {"photograph": photograph, "encoder": "<b>SimCLR</b>", "caption": 'one dog, "two"', "mark": "adequate"}  # fmt: skip
+    assert [row["mark"] for row in others] == ["", ""]
+    assert browser.errors == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

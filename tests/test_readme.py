@@ -50,7 +50,7 @@ TEXTS = {
 }
 TEXTS |= {
     str(path.relative_to(ROOT)): path.read_text("utf-8")
-    for folder in ("captioning", "pretext", "simclr", "jigsaw", "demo", "benchmarks")
+    for folder in ("captioning", "pretext", "simclr", "jigsaw", "demo", "benchmarks", "figures")
     for path in sorted((ROOT / folder).glob("*.py"))
     if "settings.run(main)" in path.read_text("utf-8")
 }

@@ -310,7 +310,7 @@ OTHERS = {  # versions that fit
     ],
 )
 def test_versions_with_known_trouble_are_named(installed, message, monkeypatch):
-    found = [SimpleNamespace(name=name, version=version) for name, version in installed.items()]
+    found = [SimpleNamespace(name=name, version=version) for name, version in {None: None, **installed}.items()]
     monkeypatch.setattr(machine, "distributions", lambda: found)
     with pytest.raises(InputError, match=message):
         machine.check_versions()

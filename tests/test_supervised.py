@@ -3,24 +3,18 @@
 from captioning import files, training
 from captioning.errors import InputError
 from pretext import supervised
+from tests.conftest import draw_classes
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
 RANDOM = np.random.default_rng(0)
 
 
 @pytest.fixture
 def labelled(tmp_path):
-    """A folder of two classes, 12 photographs each: reddish patches and bluish ones."""
-    for name, colour in (("blue", (60, 90, 250)), ("red", (250, 80, 60))):
-        (tmp_path / "labelled" / name).mkdir(parents=True)
-        for number in range(12):
-            patches = np.kron(RANDOM.random((4, 4, 1)), np.ones((6, 6, 1))) * colour
-            Image.fromarray(patches.astype("uint8")).save(tmp_path / "labelled" / name / f"{number}.png")
-    return tmp_path / "labelled"
+    return draw_classes(tmp_path / "labelled", 12)
 
 
 def options(labelled, out, *more):

@@ -45,7 +45,7 @@ def test_step_2_writes_its_best_captioners_and_the_history(data, script, capsys)
             lowest = val_loss
             expected.append(f"model-ep{epoch:03d}-loss{loss:.3f}-val_loss{val_loss:.3f}.keras")
     assert saved(data) == expected
-    assert f"val_loss {lowest:.3f}, the lowest of 4 epochs" in capsys.readouterr().out
+    assert f"wrote {expected[-1]}: val_loss {lowest:.3f}, the lowest of 4 epochs" in capsys.readouterr().out
     captioner = files.read_captioner(data)
     assert captioner.origin["encoder"] == "abc"
     assert captioner.model.output_shape[-1] == captioner.tokenizer.vocabulary_size
@@ -65,6 +65,14 @@ def test_the_same_seed_gives_the_same_captioner_also_after_an_interruption(data,
         *(files.read_captioner(folder).model.get_weights() for folder in (whole, parts)), strict=True
     ):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_fewer_epochs_than_are_done_give_the_captioner_of_those(data, script, capsys):
+    main = script("2_train_IC_model").main
+    main(OPTIONS)
+    main([*OPTIONS, "--epochs", "1"])
+    first = next(name for name in saved(data) if name.startswith("model-ep001"))
+    assert f"wrote {first}: val_loss {first[-11:-6]}, the lowest of 1 epochs" in capsys.readouterr().out
 
 
 def test_patience_and_reduce_after_are_settings(data, script):
@@ -92,3 +100,12 @@ def test_a_photograph_without_a_feature_is_named(data, script):
     files.write_features("features.pkl", {name: features[name] for name in list(features)[1:]})
     with pytest.raises(InputError, match=re.escape("photo00")):
         script("2_train_IC_model").main(OPTIONS)
+
+
+def test_a_number_that_never_varies_in_train_is_not_blown_up_in_dev(data, script):
+    features = files.read_features("features.pkl").items()  # with a dead unit that answers to the dev photographs alone
+    dead = {name: np.append(value, [[np.float32(name >= "photo09")]], axis=1) for name, value in features}
+    files.write_features("features.pkl", dead)
+    script("2_train_IC_model").main([*OPTIONS, "--epochs", "1", "--standardise"])
+    (name,) = saved(data)
+    assert float(name.split("val_loss")[1].removesuffix(".keras")) < 3
