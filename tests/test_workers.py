@@ -102,10 +102,6 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def history(out: Path) -> np.ndarray:
-    return np.genfromtxt(out / "history.csv", delimiter=",", names=True)
-
-
 def test_two_workers_train_as_one(world, tmp_path):
     train(world, "jigsaw", tmp_path / "one", 1)
     ends = train(world, "jigsaw", tmp_path / "two", 2)
@@ -115,17 +111,14 @@ def test_two_workers_train_as_one(world, tmp_path):
     assert not list((tmp_path / "two/worker-1").glob("encoder*"))
 
 
-@pytest.mark.parametrize(
-    "number", [0, 1] if "SOAK_KILLS" in os.environ else [0]
-)  # that another died takes longer to notice
+@pytest.mark.parametrize("number", [0, 1] if "SOAK_KILLS" in os.environ else [0])  # 1 is missed only after 20 seconds
 def test_workers_stop_when_one_is_killed_and_go_on_to_the_losses_of_one(number, world, tmp_path):
     train(world, "simclr", tmp_path / "one", 1)
     ends = train(world, "simclr", tmp_path / "two", 2, kill=(number, 1))
     killed, other = ends[number], ends[1 - number]
     assert killed.status == -signal.SIGKILL and other.time - killed.time < 60
-    assert other.status == 1 and "error: another worker has stopped" in other.said and "Traceback" not in other.said, (
-        other
-    )
+    assert other.status == 1 and "error: another worker has stopped" in other.said, other
+    assert "Traceback" not in other.said, other
     ends = train(world, "simclr", tmp_path / "two", 2)
     assert "resuming after epoch 1 of 2" in ends[1].said, ends
     assert_same(tmp_path / "one", tmp_path / "two", ends)
