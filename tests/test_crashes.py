@@ -64,7 +64,7 @@ class Work(NamedTuple):
 
     command: str
     results: tuple[str, ...]
-    kills: tuple[int, int]
+    kills: tuple[int, ...]
     interrupt: int = 2
     room: int | None = (
         None  # bytes of a file that the full disk still takes; by default half of the largest that is left
@@ -92,7 +92,7 @@ SCRIPTS = {
     "6": Work(
         "6_ablation --encoders encoder.keras --epochs 2 --seeds 1 --batch-size 2 --out out",
         ("*/features.pkl", "*/seed-0/history.csv", "*/seed-0/captions.json"),
-        (4, 4),
+        (4, 4, 6),
     ),
 }
 
