@@ -501,11 +501,14 @@ def opened_hdf5(path: Path) -> Iterator[h5py.File]:
     """Open an HDF5 file whose data all lie in it and claim no absurd size.
 
     :raises InputError: they lie elsewhere, or do.
-    :raises OSError: it is missing, or no HDF5 file.
+    :raises OSError: it is missing, damaged, or no HDF5 file.
     """
-    with h5py.File(path) as file:
-        _check_hdf5(file, Path(path).stat().st_size, path)
-        yield file
+    try:
+        with h5py.File(path) as file:
+            _check_hdf5(file, Path(path).stat().st_size, path)
+            yield file
+    except RuntimeError as error:  # h5py's where the damage has no other name
+        raise OSError(f"damaged: {error}") from error
 
 
 def _count_weights(path: Path) -> int:
