@@ -199,7 +199,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], list[np.ndarray]]:
             return json.loads(file["state"][()]), [dataset[()] for dataset in file["variables"].values()]
     except (OSError, KeyError, ValueError) as error:
         raise InputError(
-            f"{path} is no checkpoint of a training run ({error}): delete it to train from the start"
+            f"{path} is no checkpoint of a training run ({error}): delete it, and the models beside it, to train from the start"
         ) from error
 
 
@@ -214,7 +214,7 @@ def differences(path: Path, there: dict[str, Any], here: dict[str, Any]) -> str:
         [
             f"{path} belongs to a run with other settings:",
             *lines,
-            "repeat those settings, choose another folder, or delete that file to train from the start",
+            "repeat those settings, choose another folder, or delete that file, and the models beside it, to train from the start",
         ]
     )
 
