@@ -196,7 +196,7 @@ def read_features(path: Path) -> dict[str, np.ndarray]:
     features = _read_pickle(path)
     if not isinstance(features, dict) or not features:
         raise InputError(f"expected a dictionary of image ids and features in {path}, found {type(features).__name__} "
-                         f"{'without entries' if features == {} else ''}; run 1_data_preprocessor.py")  # fmt: skip
+                         f"{'without entries' if isinstance(features, dict) else ''}; run 1_data_preprocessor.py")  # fmt: skip
     shapes = {str(getattr(value, "shape", type(value).__name__)) for value in features.values()}
     if len(shapes) > 1 or not re.fullmatch(r"\(1, [1-9]\d*\)", min(shapes)):
         raise InputError(
@@ -507,7 +507,7 @@ def opened_hdf5(path: Path) -> Iterator[h5py.File]:
         with h5py.File(path) as file:
             _check_hdf5(file, Path(path).stat().st_size, path)
             yield file
-    except RuntimeError as error:  # h5py's where the damage has no other name
+    except (RuntimeError, SystemError, UnicodeDecodeError) as error:  # h5py's where the damage has no other name
         raise OSError(f"damaged: {error}") from error
 
 
