@@ -43,7 +43,9 @@ class Settings:
     precision: features.Precision = "float32"  # of step 1; bfloat16 is quicker on processors with instructions for it
     epochs: settings.Count = 20  # times that each description is seen, at most
     batch_size: settings.Count = 128  # descriptions per step
-    learning_rate: settings.Positive = 0.003  # Adam's
+    learning_rate: settings.Positive = 0.004  # Adam's
+    epsilon: settings.Positive = 1e-5  # Adam's; the larger, the less rare words move, and the slower is learning
+    average: bool = True  # judge and write the weights' moving average over about an epoch, not the last ones
     standardise: bool = True  # features to mean 0 and deviation 1 first, so that no encoder gains by its scale
     patience: settings.Count | None = 3  # stop after this many epochs without a lower val_loss
     beam: settings.Count = 1  # captions under way for each photograph
@@ -69,9 +71,8 @@ def study(name: str, path: Path, data: Data, config: Settings) -> Study:
     ablation.extract(stored, encoder, data, config.cleaning, config.precision)
     keras.backend.clear_session()
     lessons = steps.read_lessons(stored, data.descriptions, config.train_images, config.dev_images)
-    training = {
-        name: getattr(config, name) for name in ("epochs", "batch_size", "learning_rate", "standardise", "patience")
-    }
+    names = ("epochs", "batch_size", "learning_rate", "epsilon", "average", "standardise", "patience")
+    training = {name: getattr(config, name) for name in names}
     runs = tuple(folder / f"seed-{seed}" for seed in range(config.seeds))
     for seed, run in enumerate(runs):
         ablation.learn(lessons, run, data, split, config.beam, seed=seed, **training)

@@ -87,14 +87,11 @@ def read(folder: Path) -> tuple:
 
 def train(folder: Path) -> tuple[float, float, int, float]:
     """Return the seconds of an epoch, the process's peak memory in GB, the number of next words, and the size in GB of the original's arrays."""
-    from captioning import captioner, files
-
-    import keras
+    from captioning import captioner, files, steps
 
     tokenizer, train, dev = read(folder)
     model = captioner.build(DIMENSION, tokenizer.vocabulary_size)
-    trainer = captioner.build_trainer(model)
-    trainer.compile(keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy", jit_compile=False)
+    trainer = steps.trainer(model, 0.004, 1e-5, averaged=train.steps(BATCH_SIZE))
     epochs = train.shuffled(BATCH_SIZE, seed=0)
     trainer.fit(epochs(0).take(3), shuffle=False, verbose=0)  # TensorFlow draws up its graphs
     start = time.perf_counter()

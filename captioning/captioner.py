@@ -58,7 +58,7 @@ def on_raw_features(captioner: keras.Model, mean: np.ndarray, deviation: np.ndar
 def needs(captioner: keras.Model, epochs: int) -> tuple[float, float]:
     """Foresee the bytes of disk and of memory that step 2 takes at most.
 
-    On disk a captioner for each epoch and, twice for a moment, the checkpoint of the weights with Adam's two averages. The memory is the
-    1 GB measured on Flickr8k.
+    On disk a captioner for each epoch and, twice for a moment, the checkpoint of the weights, of their average and of Adam's two. The memory
+    is the 1 GB measured on Flickr8k.
     """
-    return 4 * captioner.count_params() * (epochs + 2 * 3), 1e9
+    return 4 * captioner.count_params() * (epochs + 2 * 4), 1e9

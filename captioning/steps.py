@@ -105,6 +105,8 @@ def train(
     epochs: int,
     batch_size: int,
     learning_rate: float,
+    epsilon: float,
+    average: bool,
     seed: int,
     patience: int | None = None,
     reduce_after: int | None = None,
@@ -114,6 +116,8 @@ def train(
 
     Writes `NAME` after each epoch whose val_loss is the lowest so far, and what `training.fit` writes. The same seed gives the same captioner.
 
+    :param epsilon: Adam's.
+    :param average: what val_loss judges and is written is the exponential moving average of the weights, over about an epoch.
     :param patience: stop after so many epochs without a lower val_loss.
     :param reduce_after: divide the learning rate by 10 after so many epochs without a lower val_loss.
     :param standardise: learn from features of mean 0 and deviation 1 over the train photographs; the captioner that is written takes
@@ -131,20 +135,23 @@ def train(
     kept = {
         "batch size": batch_size,
         "learning rate": learning_rate,
+        "epsilon": epsilon,
+        "average": average,
         "patience": patience,
         "reduce after": reduce_after,
     }
     data = {"train data": seen.fingerprint(), "dev data": dev.fingerprint()}
+    steps = seen.steps(batch_size)
     history = training.fit(
-        _trainer(model, learning_rate),
+        trainer(model, learning_rate, epsilon, steps if average else None),
         seen.shuffled(batch_size, seed),
-        steps=seen.steps(batch_size),
+        steps=steps,
         epochs=epochs,
         seed=seed,
         folder=folder,
         identity={**data, **kept, "precision": keras.config.dtype_policy().name},
         validation=dev.ordered(batch_size),
-        callbacks=[training.Best(folder / NAME, write), *_optional_callbacks(patience, reduce_after)],
+        callbacks=_callbacks(training.Best(folder / NAME, write), average, patience, reduce_after),
     )
     return _best(folder, {name: values[:epochs] for name, values in history.items()})
 
@@ -158,11 +165,14 @@ def _standardised(lessons: Lessons) -> tuple[batches.Captions, batches.Captions,
     return train, dev, lambda model: captioner.on_raw_features(model, mean, deviation)
 
 
-def _trainer(model: keras.Model, learning_rate: float) -> keras.Model:
-    trainer = captioner.build_trainer(model)
+def trainer(model: keras.Model, learning_rate: float, epsilon: float, averaged: int | None) -> keras.Model:
+    """Return a captioner's compiled trainer, whose optimizer averages the weights over about so many steps."""
+    built = captioner.build_trainer(model)
+    average = {"use_ema": True, "ema_momentum": 1 - 1 / averaged} if averaged else {}
+    optimizer = keras.optimizers.Adam(learning_rate, epsilon=epsilon, **average)
     # Without XLA: each batch has another shape, and it would compile for each.
-    trainer.compile(keras.optimizers.Adam(learning_rate), "sparse_categorical_crossentropy", jit_compile=False)
-    return trainer
+    built.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
+    return built
 
 
 def _best(folder: Path, history: training.History) -> Trained:
@@ -172,8 +182,10 @@ def _best(folder: Path, history: training.History) -> Trained:
     return Trained(folder / NAME.format(epoch=best + 1, **logs), losses)
 
 
-def _optional_callbacks(patience: int | None, reduce_after: int | None) -> list[keras.callbacks.Callback]:
-    callbacks: list[keras.callbacks.Callback] = []
+def _callbacks(
+    best: training.Best, average: bool, patience: int | None, reduce_after: int | None
+) -> list[keras.callbacks.Callback]:
+    callbacks = [training.Average(), best] if average else [best]
     if reduce_after is not None:
         callbacks.append(keras.callbacks.ReduceLROnPlateau(patience=reduce_after, verbose=1))
     if patience is not None:

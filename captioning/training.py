@@ -22,6 +22,7 @@ import tensorflow as tf
 
 CHECKPOINT = "checkpoint.weights.h5"
 REMEMBERED = (
+    "_ema_weights_in_model",  # of Average
     "best",
     "best_epoch",
     "cooldown_counter",
@@ -97,6 +98,18 @@ class Best(keras.callbacks.Callback):
         if self.best is None or (value < self.best if self.mode == "min" else value > self.best):
             self.best = value
             self.write(self.path.with_name(self.path.name.format(epoch=epoch + 1, **logs)))
+
+
+class Average(keras.callbacks.SwapEMAWeights):
+    """Puts the moving average that an optimizer keeps in the weights' place, for validation and for the callbacks after it."""
+
+    def __init__(self):
+        super().__init__(swap_on_epoch=True)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        super().on_epoch_end(
+            -1, logs
+        )  # Keras forgets the weights themselves after the last epoch, but a longer run may follow
 
 
 class Guard(keras.callbacks.Callback):

@@ -1,8 +1,9 @@
 """Step 2 on a toy data set: what it writes, the same again from the same seed, and going on after an interruption."""
 
 import re
+from pathlib import Path
 
-from captioning import files
+from captioning import files, steps
 from captioning.errors import InputError
 from tests.conftest import assert_same_losses
 
@@ -65,6 +66,27 @@ def test_the_same_seed_gives_the_same_captioner_also_after_an_interruption(data,
         *(files.read_captioner(folder).model.get_weights() for folder in (whole, parts)), strict=True
     ):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("average", [[], ["--no-average"]])
+def test_what_is_written_is_what_val_loss_judged(data, script, average):
+    script("2_train_IC_model").main([*OPTIONS, "--epochs", "2", *average])
+    lowest = min(float(line.split(",")[2]) for line in (data / "history.csv").read_text().splitlines()[1:])
+    model = files.read_captioner(data).model
+    lists = (f"Flickr8k_text/Flickr_8k.{split}Images.txt" for split in ("train", "dev"))
+    dev = steps.read_lessons("features.pkl", "descriptions.txt", *map(Path, lists)).dev
+    (_, feature, words), foretold = dev.batch(np.arange(len(dev.start)))
+    chances = model.predict([feature, words], verbose=0)[words > 0]
+    assert -np.log(chances[np.arange(len(foretold)), foretold]).mean() == pytest.approx(lowest, abs=1e-5)
+
+
+@pytest.mark.parametrize(("batch", "same"), [("18", True), ("9", False)])
+def test_the_average_is_over_an_epoch_so_that_of_a_single_step_is_the_weights(data, script, batch, same):
+    options = [*OPTIONS, "--epochs", "1", "--batch-size", batch]
+    for name in ("average", "no-average"):
+        script("2_train_IC_model").main([*options, f"--{name}", "--out", name])
+    one, other = (files.read_captioner(data / name).model.get_weights() for name in ("average", "no-average"))
+    assert all(np.allclose(*pair, rtol=1e-4, atol=1e-5) for pair in zip(one, other, strict=True)) == same
 
 
 def test_fewer_epochs_than_are_done_give_the_captioner_of_those(data, script, capsys):
