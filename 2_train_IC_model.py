@@ -26,8 +26,8 @@ class Settings:
     out: Path = Path()  # folder for what is written
     epochs: settings.Count = 20  # times that each description is seen; more only if val_loss still falls
     batch_size: settings.Count = 128  # descriptions per step
-    learning_rate: settings.Positive = 0.004  # Adam's; lower it if the loss jumps, raise it with the batch size
-    epsilon: settings.Positive = 1e-5  # Adam's; the larger, the less rare words move, and the slower is learning
+    learning_rate: settings.Positive = 0.006  # Adam's; lower it if the loss jumps, raise it with the batch size
+    epsilon: settings.Positive = 3e-5  # Adam's; the larger, the less rare words move, and the slower is learning
     average: bool = True  # judge and write the weights' moving average over about an epoch, not the last ones
     seed: int = 0  # of the first weights, the order of the batches and dropout
     patience: settings.Count | None = None  # stop after this many epochs without a lower val_loss

@@ -43,8 +43,8 @@ class Settings:
     precision: features.Precision = "float32"  # of step 1; bfloat16 is quicker on processors with instructions for it
     epochs: settings.Count = 20  # times that each description is seen, at most
     batch_size: settings.Count = 128  # descriptions per step
-    learning_rate: settings.Positive = 0.004  # Adam's
-    epsilon: settings.Positive = 1e-5  # Adam's; the larger, the less rare words move, and the slower is learning
+    learning_rate: settings.Positive = 0.006  # Adam's
+    epsilon: settings.Positive = 3e-5  # Adam's; the larger, the less rare words move, and the slower is learning
     average: bool = True  # judge and write the weights' moving average over about an epoch, not the last ones
     standardise: bool = True  # features to mean 0 and deviation 1 first, so that no encoder gains by its scale
     patience: settings.Count | None = 3  # stop after this many epochs without a lower val_loss

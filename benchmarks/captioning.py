@@ -91,7 +91,7 @@ def train(folder: Path) -> tuple[float, float, int, float]:
 
     tokenizer, train, dev = read(folder)
     model = captioner.build(DIMENSION, tokenizer.vocabulary_size)
-    trainer = steps.trainer(model, 0.004, 1e-5, averaged=train.steps(BATCH_SIZE))
+    trainer = steps.trainer(model, 0.006, 3e-5, averaged=train.steps(BATCH_SIZE))
     epochs = train.shuffled(BATCH_SIZE, seed=0)
     trainer.fit(epochs(0).take(3), shuffle=False, verbose=0)  # TensorFlow draws up its graphs
     start = time.perf_counter()
