@@ -37,7 +37,7 @@ flickr8k: setup  ## run steps 1 to 5 on Flickr8k in DIR, into OUT (ENCODER=FILE:
 		--model $(OUT)/models --tokenizer $(OUT)/tokenizer.pkl --out $(OUT)
 	.venv/bin/python 1_data_preprocessor.py --photographs $(DATA) --captions $(CAPTIONS) --encoder $(ENCODER) --out $(OUT)
 	.venv/bin/python 2_train_IC_model.py --features $(OUT)/features.pkl --descriptions $(OUT)/descriptions.txt $(TRAIN) \
-		--dev-images $(LISTS).devImages.txt --out $(OUT)/models --standardise --learning-rate 0.001 --batch-size 64 --patience 2
+		--dev-images $(LISTS).devImages.txt --out $(OUT)/models --standardise --patience 2
 	.venv/bin/python 3_BLEU.py --model $(OUT)/models --features $(OUT)/features.pkl --descriptions $(OUT)/descriptions.txt \
 		--references $(CAPTIONS) $(TRAIN) --test-images $(LISTS).devImages.txt --out $(OUT)
 	.venv/bin/python 4_tokenizer.py --descriptions $(OUT)/descriptions.txt $(TRAIN) --out $(OUT)/tokenizer.pkl

@@ -6,7 +6,7 @@ from types import TracebackType
 
 # TensorFlow reads these when it is first imported. On processors without AVX-512 it leaves oneDNN off, with which convolutions run three times faster.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # keep its notes on its own build out of what people read
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # keep most of its notes out of what people read
 
 STOPPED = "\nstopped by Ctrl-C; what was finished is kept, and the same command goes on from there"
 

@@ -55,7 +55,7 @@ Your own photographs, with the captioner that is shipped:
 Steps 1 to 5 on Flickr8k (README.md says where it comes from): make flickr8k DIR=/path/to/flickr8k, or, with Flicker8k_Dataset/ and
 Flickr8k_text/ in this folder,
     python 1_data_preprocessor.py --encoder Pre-trained/simclr_encoder.keras
-    python 2_train_IC_model.py --standardise --batch-size 64 --learning-rate 0.001 --patience 2
+    python 2_train_IC_model.py --standardise --patience 2
     python 3_BLEU.py --references Flickr8k_text/Flickr8k.token.txt
     python 4_tokenizer.py
     python 5_test.py --photographs YOUR-PHOTOGRAPHS --encoder Pre-trained/simclr_encoder.keras

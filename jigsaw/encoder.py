@@ -1,7 +1,7 @@
 """Turn a trained jigsaw network into an encoder file.
 
     python -m jigsaw.encoder --run jigsaw_run --mode full --out encoder.keras
-    python -m jigsaw.encoder --run model.hdf5 --mode single --size 224 --out encoder.keras
+    python -m jigsaw.encoder --run model.hdf5 --mode single --caffe --out encoder.keras
 
 Reads the best weights of a run of jigsaw.main, finished or not, or the model.hdf5 that the original wrote. Writes the encoder that
 step 1 loads. `full` solves the unshuffled puzzle: it cuts the nine centred tiles of the whole photograph, and its features are the last

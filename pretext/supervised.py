@@ -1,4 +1,4 @@
-"""Train the network of the pretext tasks with labels instead: the row "supervised, same photographs" beside them.
+"""Train the network of the pretext tasks with labels instead: the row "supervised" beside them.
 
     python -m pretext.supervised --photographs imagenette/train --out supervised_run
 

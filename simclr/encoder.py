@@ -2,7 +2,7 @@
 
     python -m simclr.encoder --run simclr_run --out encoder.keras --bits 11
 
-Reads the checkpoint of a run of simclr.main, finished or not. Writes the encoder that step 1 loads; the projection head stays behind.
+Reads the checkpoint of a run of simclr.main or pretext.supervised, finished or not. Writes the encoder that step 1 loads; the projection head stays behind.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ import tensorflow as tf
 class Settings:
     """Edit these here, or override them on the command line."""
 
-    run: Path = Path("simclr_run")  # folder of a run of simclr.main
+    run: Path = Path("simclr_run")  # folder of a run of simclr.main or pretext.supervised
     out: Path = Path("encoder.keras")  # the encoder's file
     size: settings.Count = 96  # height and width of the photographs that the encoder takes, in pixels
     bits: settings.Bits = 24  # significant bits of the weights that are kept; 11, as many as float16's, halve the file

@@ -1,6 +1,6 @@
 """Pre-train an encoder on photographs without labels: SimCLR (Chen et al. 2020, arXiv 2002.05709).
 
-    python -m simclr.main --photographs Flicker8k_Dataset --list Flickr_8k.trainImages.txt --out simclr_run
+    python -m simclr.main --photographs Flicker8k_Dataset --list Flickr8k_text/Flickr_8k.trainImages.txt --out simclr_run
 
 Reads folders of photographs, or one HDF5 file of jigsaw.to_hdf5. Writes into --out: encoder.keras for step 1, the checkpoint from which a
 killed run goes on when the same command is given again, history.csv, TensorBoard logs, curves.png, views.png and neighbours.png.
