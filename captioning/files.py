@@ -535,6 +535,9 @@ def _check_hdf5(file: h5py.File, size: int, path: Path) -> list[h5py.Dataset]:
     datasets = [item for item in items if isinstance(item, h5py.Dataset)]
     if elsewhere := [dataset.name for dataset in datasets if dataset.external or dataset.is_virtual]:
         raise InputError(f"refused {path}: the data of {elsewhere[0]} lie in another file; get it from elsewhere")
+    if varying := [dataset.name for dataset in datasets if dataset.dtype.hasobject]:
+        raise InputError(f"refused {path}: {varying[0]} is of varying length, of which a damaged one is read without end; "
+                         "get it from elsewhere")  # fmt: skip
     _check_claim(claimed_bytes(datasets), size, path)
     return datasets
 

@@ -193,10 +193,11 @@ def kept_variables(model: keras.Model) -> list[keras.Variable]:
 
 
 def write_checkpoint(path: Path, state: dict[str, Any], variables: Sequence[keras.Variable]) -> None:
-    """Write plain state and variables, atomically: a dataset `state` (JSON) and one dataset for each variable, named by its position."""
+    """Write plain state and variables, atomically: a dataset `state` (bytes of JSON) and one dataset for each variable, named by its position."""
     content = io.BytesIO()  # not the file itself: on a full disk HDF5 floods the terminal and then crashes
     with h5py.File(content, "w") as file:
-        file["state"] = json.dumps(state, default=float)  # NumPy numbers too
+        text = json.dumps(state, default=float)  # NumPy numbers too
+        file["state"] = np.frombuffer(text.encode(), "uint8")  # not text, which HDF5 keeps as of varying length
         for position, variable in enumerate(variables):
             file[f"variables/{position:05d}"] = variable.numpy()
     files.write_bytes(path, content.getvalue())
@@ -209,8 +210,8 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], list[np.ndarray]]:
     """
     try:
         with files.opened_hdf5(path) as file:
-            return json.loads(file["state"][()]), [dataset[()] for dataset in file["variables"].values()]
-    except (OSError, KeyError, ValueError) as error:
+            return json.loads(file["state"][()].tobytes()), [dataset[()] for dataset in file["variables"].values()]
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path} is no checkpoint of a training run ({error}): delete it, and the models beside it, to train from the start"
         ) from error

@@ -205,6 +205,7 @@ ELSEWHERE = {
     "links": lambda file, name: file.__setitem__(name, h5py.ExternalLink("/etc/hostname", "/")),
     "storage": lambda file, name: file.create_dataset(name, (1, 8, 8, 3), "u1", external=[("/etc/hostname", 0, 192)]),
     "shapes": lambda file, name: file.create_dataset(name, (1 << 30, 99, 99, 3), "u1", chunks=(1, 9, 9, 3)),
+    "lengths that vary": lambda file, name: file.__setitem__(name, "damaged, such text is read without end"),
 }
 
 
