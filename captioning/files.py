@@ -184,7 +184,8 @@ def _read_pickle(path: Path) -> Any:
 
 
 def write_features(path: Path, features: Mapping[str, np.ndarray]) -> None:
-    """Write `{image id: float32 (1, D)}` as a pickle that numpy 1.x and 2.x load."""
+    """Write `{image id: float32 (1, D)}` as a pickle that numpy 1.x and 2.x load, and take away what told of others' origin."""
+    _origin_path(path).unlink(missing_ok=True)
     write_bytes(path, pickles.dump(dict(features)))
 
 
@@ -213,18 +214,22 @@ def read_features(path: Path) -> dict[str, np.ndarray]:
 
 def write_origin(features_path: Path, origin: Mapping[str, Any]) -> None:
     """Write features.json beside the features: the encoder's fingerprint, height, width, dimension, precision and the cleaning."""
-    write_json(Path(features_path).with_suffix(".json"), dict(origin))
+    write_json(_origin_path(features_path), dict(origin))
 
 
 def read_origin(features_path: Path) -> dict[str, Any] | None:
     """Return what features.json beside the features says, or None (with one line) where a drop-in has none."""
-    path = Path(features_path).with_suffix(".json")
+    path = _origin_path(features_path)
     if not path.exists():
         print(
             f"no {path.name} beside {features_path}: which encoder made these features is not known, so it is not checked"
         )
         return None
     return _origin(read_json(path), path)
+
+
+def _origin_path(features_path: Path) -> Path:
+    return Path(features_path).with_suffix(".json")
 
 
 def _origin(value: Any, path: Path) -> dict[str, Any]:

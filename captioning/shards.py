@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -64,11 +65,11 @@ def join(folder: Path, paths: Sequence[Path]) -> None:
         raise InputError(
             f"expected the shards of one division in {folder}, found {sorted(counts) or 'none'}; make them with --shard i/n"
         )
-    all_shards = [Shard(number, count) for count in counts for number in range(1, count + 1)]
-    if missing := [f"{shard.number}/{shard.count}" for shard in all_shards if shard not in found]:
-        raise InputError(
-            f"expected {len(all_shards)} shards in {folder}, found {len(found)}: run --shard {', '.join(missing)}"
-        )
+    (count,) = counts
+    missing = (f"{number}/{count}" for number in range(1, count + 1) if Shard(number, count) not in found)
+    if first := list(islice(missing, 20)):  # a file's name may claim any count
+        raise InputError(f"expected {count:,} shards in {folder}, found {len(found)}: run --shard {', '.join(first)}")
+    all_shards = [Shard(number, count) for number in range(1, count + 1)]
     parts = [folder / f"{shard.name}.pkl" for shard in all_shards]
     origins = [files.read_origin(path) for path in parts]
     for path, origin in zip(parts, origins, strict=True):
@@ -77,11 +78,18 @@ def join(folder: Path, paths: Sequence[Path]) -> None:
                 f"expected one encoder and one precision in all shards, found others in {path}: make it again"
             )
     joined = {image: feature for path in parts for image, feature in files.read_features(path).items()}
-    ordered = {image: joined[image] for image in photographs.by_id(paths) if image in joined}
+    skipped = dict(line.split("\t", 1) for shard in all_shards for line in shard.skipped(folder))
+    wanted = photographs.by_id(paths)
+    absent = [path.name for image, path in wanted.items() if image not in joined and path.name not in skipped]
+    if odd := [*absent, *(joined.keys() - wanted.keys())]:
+        raise InputError(
+            f"expected the folder of photographs from which the shards in {folder} were made, found another, with {len(absent)} "
+            f"that are in no shard and {len(odd) - len(absent)} fewer ({odd[0]}): give that folder, or make the shards again"
+        )
+    ordered = {image: joined[image] for image in wanted if image in joined}
     path = folder / "features.pkl"
     files.write_features(path, ordered)
     files.write_origin(path, origins[0])
-    skipped = dict(line.split("\t", 1) for shard in all_shards for line in shard.skipped(folder))
     steps.list_skipped(
         folder / "skipped.txt", {path.name: skipped[path.name] for path in paths if path.name in skipped}
     )

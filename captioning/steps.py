@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from captioning import agreement, batches, captioner, decoding, features, files, machine, report, splits, training
 from captioning.descriptions import Captions, Cleaning, clean
+from captioning.errors import InputError
 from captioning.tokenizer import Tokenizer, wrap
 
 import keras
@@ -36,7 +37,13 @@ class Trained(NamedTuple):
 
 
 def write_descriptions(path: Path, captions: Captions, cleaning: Cleaning) -> None:
-    """Clean the captions, write them as descriptions, and say how many there are."""
+    """Clean the captions, write them as descriptions, and say how many there are.
+
+    :raises InputError: the name of a captioned photograph has a space, or none at all: descriptions.txt could not tell it from the words.
+    """
+    if unfit := [image for image in captions if image.split() != [image]]:
+        raise InputError(f"expected names of photographs without spaces among the captions, found {len(unfit)} others, such as "
+                         f"{unfit[0]!r}: rename the photographs, there and in their folder")  # fmt: skip
     cleaned = {image: [clean(text, cleaning) for text in texts] for image, texts in captions.items()}
     files.write_descriptions(path, cleaned)
     texts = [text for texts in cleaned.values() for text in texts]
@@ -179,7 +186,13 @@ def _best(folder: Path, history: training.History) -> Trained:
     losses = history["val_loss"]
     best = losses.index(min(losses))
     logs = {name: values[best] for name, values in history.items()}
-    return Trained(folder / NAME.format(epoch=best + 1, **logs), losses)
+    path = folder / NAME.format(epoch=best + 1, **logs)
+    if not path.exists():
+        raise InputError(
+            f"expected the captioner of the best epoch at {path}, found nothing: put it back, or delete {folder / training.CHECKPOINT} "
+            "and the models beside it to train from the start"
+        )
+    return Trained(path, losses)
 
 
 def _callbacks(

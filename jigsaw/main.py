@@ -77,37 +77,42 @@ def main(arguments: list[str] | None = None) -> None:
     devices.prepare(config.precision)
     worker, strategy = workers.worker(), devices.strategy(config.batch_size)
     config = replace(config, out=worker.folder(config.out))
-    keras.utils.set_random_seed(config.seed)
-    permutations = choose(config.permutations, config.permutation_file)
-    train, val, test = (
-        photographs.load_hdf5(config.photographs, f"{part}_img", (config.size,) * 2, config.out)
-        for part in ("train", "val", "test")
-    )
-    steps = photographs.steps(train, config.batch_size)
-    recipe = views.Recipe(config.size, grey=config.grey)
-    example, kept = examples(permutations, replace(recipe, worker=worker)), identity(config, permutations)
-    with workers.company(), strategy.scope():
-        network, model = build(config, steps)
-    history = training.fit(
-        model,
-        photographs.batches(train, config.batch_size, config.seed, example, worker),
-        steps=steps,
-        epochs=config.epochs,
-        seed=config.seed,
-        folder=config.out,
-        identity=kept,
-        validation=fixed(val, config.batch_size, config.seed, example, worker, strategy.num_replicas_in_sync),
-        callbacks=callbacks(config, network, model, kept),
-    )
-    if worker.number:  # the chief writes what comes of it
-        return
-    draw_curves(config.out / "curves.png", history, ("loss", "val_loss"), ("accuracy", "val_accuracy", "knn"))
-    devices.prepare()  # what follows computes in float32
-    solver = encoder.read_run(config.out)
-    report(config, solver, test, permutations, recipe)
-    watch.draw_puzzles(config.out / "puzzles.png", solver, test, permutations, config.seed)
-    write(config.out / "encoder-full.keras", encoder.full(solver), f"{config.network}, full")
-    write(config.out / "encoder-single.keras", encoder.single(solver.network, config.size), f"{config.network}, single")
+    with files.locked(config.out, ".run.lock"):  # until the last file is written; fit has a lock of its own
+        keras.utils.set_random_seed(config.seed)
+        permutations = choose(config.permutations, config.permutation_file)
+        train, val, test = (
+            photographs.load_hdf5(config.photographs, f"{part}_img", (config.size,) * 2, config.out)
+            for part in ("train", "val", "test")
+        )
+        steps = photographs.steps(train, config.batch_size)
+        recipe = views.Recipe(config.size, grey=config.grey)
+        example, kept = examples(permutations, replace(recipe, worker=worker)), identity(config, permutations)
+        with workers.company(), strategy.scope():
+            network, model = build(config, steps)
+        history = training.fit(
+            model,
+            photographs.batches(train, config.batch_size, config.seed, example, worker),
+            steps=steps,
+            epochs=config.epochs,
+            seed=config.seed,
+            folder=config.out,
+            identity=kept,
+            validation=fixed(val, config.batch_size, config.seed, example, worker, strategy.num_replicas_in_sync),
+            callbacks=callbacks(config, network, model, kept),
+        )
+        if worker.number:  # the chief writes what comes of it
+            return
+        draw_curves(config.out / "curves.png", history, ("loss", "val_loss"), ("accuracy", "val_accuracy", "knn"))
+        devices.prepare()  # what follows computes in float32
+        solver = encoder.read_run(config.out)
+        report(config, solver, test, permutations, recipe)
+        watch.draw_puzzles(config.out / "puzzles.png", solver, test, permutations, config.seed)
+        write(config.out / "encoder-full.keras", encoder.full(solver), f"{config.network}, full")
+        write(
+            config.out / "encoder-single.keras",
+            encoder.single(solver.network, config.size),
+            f"{config.network}, single",
+        )
 
 
 def choose(count: int, path: Path | None) -> np.ndarray:

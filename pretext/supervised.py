@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from captioning import devices, settings, training, workers
+from captioning import devices, files, settings, training, workers
 from captioning.workers import ALONE, Worker
 from pretext import crops, photographs
 from pretext.encoder import encoder, normalisation, write
@@ -56,28 +56,29 @@ def main(arguments: list[str] | None = None) -> None:
     devices.prepare(config.precision)
     worker, strategy = workers.worker(), devices.strategy(config.batch_size)
     config = replace(config, out=worker.folder(config.out))
-    keras.utils.set_random_seed(config.seed)
-    pixels, labels, classes = photographs.load_labelled(config.photographs, (config.stored,) * 2, config.out)
-    steps = photographs.steps(pixels, config.batch_size)
-    with workers.company(), strategy.scope():
-        network, classifier = build(config, len(classes), steps)
+    with files.locked(config.out, ".run.lock"):  # until the last file is written; fit has a lock of its own
+        keras.utils.set_random_seed(config.seed)
+        pixels, labels, classes = photographs.load_labelled(config.photographs, (config.stored,) * 2, config.out)
+        steps = photographs.steps(pixels, config.batch_size)
+        with workers.company(), strategy.scope():
+            network, classifier = build(config, len(classes), steps)
 
-    def example(rows: tf.Tensor, indices: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return random_crops(rows, config.size, config.smallest_crop, seed, worker), tf.gather(labels, indices)
+        def example(rows: tf.Tensor, indices: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return random_crops(rows, config.size, config.smallest_crop, seed, worker), tf.gather(labels, indices)
 
-    training.fit(
-        classifier,
-        photographs.batches(pixels, config.batch_size, config.seed, example, worker),
-        steps=steps,
-        epochs=config.epochs,
-        seed=config.seed,
-        folder=config.out,
-        identity=identity(config),
-    )
-    if worker.number:  # the chief writes what comes of it
-        return
-    network.set_weights(classifier.get_layer(network.name).get_weights())
-    write(config.out / "encoder.keras", encoder(network, config.encoder_size, config.encoder_size), network.name)
+        training.fit(
+            classifier,
+            photographs.batches(pixels, config.batch_size, config.seed, example, worker),
+            steps=steps,
+            epochs=config.epochs,
+            seed=config.seed,
+            folder=config.out,
+            identity=identity(config),
+        )
+        if worker.number:  # the chief writes what comes of it
+            return
+        network.set_weights(classifier.get_layer(network.name).get_weights())
+        write(config.out / "encoder.keras", encoder(network, config.encoder_size, config.encoder_size), network.name)
 
 
 def build(config: Settings, classes: int, steps: int) -> tuple[keras.Model, keras.Model]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from captioning import devices, settings, training, workers
+from captioning import devices, files, settings, training, workers
 from pretext import crops, photographs
 from pretext.encoder import encoder, write
 from pretext.optimizers import Optimizer, optimizer
@@ -71,34 +71,37 @@ def main(arguments: list[str] | None = None) -> None:
     devices.prepare(config.precision)
     worker, strategy = workers.worker(), devices.strategy(config.batch_size)
     config = replace(config, out=worker.folder(config.out))
-    keras.utils.set_random_seed(config.seed)
-    pixels = photographs.load(config.photographs, (config.stored,) * 2, config.out, config.list)
-    steps = photographs.steps(pixels, config.batch_size)
-    recipe = views.Recipe(config.size, config.smallest_crop, config.strength, blur=config.blur, worker=worker)
-    watch.draw_views(config.out / "views.png", pixels, recipe, config.seed)
-    with workers.company(), strategy.scope():
-        network, simclr = build(config, steps)
-    compute = features(simclr, config.encoder_size)
+    with files.locked(config.out, ".run.lock"):  # until the last file is written; fit has a lock of its own
+        keras.utils.set_random_seed(config.seed)
+        pixels = photographs.load(config.photographs, (config.stored,) * 2, config.out, config.list)
+        steps = photographs.steps(pixels, config.batch_size)
+        recipe = views.Recipe(config.size, config.smallest_crop, config.strength, blur=config.blur, worker=worker)
+        with workers.company(), strategy.scope():
+            network, simclr = build(config, steps)
+        compute = features(simclr, config.encoder_size)
 
-    def example(rows: tf.Tensor, _: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        return views.two_views(rows, recipe, seed)
+        def show(_: dict | None) -> None:  # not before it is sure that the run in the folder has these settings
+            watch.draw_views(config.out / "views.png", pixels, recipe, config.seed)
 
-    history = training.fit(
-        simclr,
-        photographs.batches(pixels, config.batch_size, config.seed, example, worker),
-        steps=steps,
-        epochs=config.epochs,
-        seed=config.seed,
-        folder=config.out,
-        identity=identity(config),
-        callbacks=callbacks(config, compute),
-    )
-    if worker.number:  # the chief writes what comes of it
-        return
-    network.set_weights(simclr.network.get_weights())
-    write(config.out / "encoder.keras", encoder(network, config.encoder_size, config.encoder_size), network.name)
-    draw_curves(config.out / "curves.png", history, ("loss",), ("accuracy", "spread", "knn"))
-    watch.draw_neighbours(config.out / "neighbours.png", compute, pixels)
+        def example(rows: tf.Tensor, _: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+            return views.two_views(rows, recipe, seed)
+
+        history = training.fit(
+            simclr,
+            photographs.batches(pixels, config.batch_size, config.seed, example, worker),
+            steps=steps,
+            epochs=config.epochs,
+            seed=config.seed,
+            folder=config.out,
+            identity=identity(config),
+            callbacks=[*callbacks(config, compute), keras.callbacks.LambdaCallback(on_train_begin=show)],
+        )
+        if worker.number:  # the chief writes what comes of it
+            return
+        network.set_weights(simclr.network.get_weights())
+        write(config.out / "encoder.keras", encoder(network, config.encoder_size, config.encoder_size), network.name)
+        draw_curves(config.out / "curves.png", history, ("loss",), ("accuracy", "spread", "knn"))
+        watch.draw_neighbours(config.out / "neighbours.png", compute, pixels)
 
 
 def build(config: Settings, steps: int) -> tuple[keras.Model, SimCLR]:

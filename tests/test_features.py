@@ -1,6 +1,7 @@
 """Step 1: features in order, whatever the batch size, and after any interruption; what it says and writes."""
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -189,6 +190,13 @@ def test_shards_join_to_what_one_run_makes(step, arguments, photographs_folder, 
     one, joined = (files.read_features(folder / "features.pkl") for folder in (out, tmp_path / "shared"))
     assert list(one) == list(joined)  # in bits too, where a batch of another size is not rounded otherwise
     assert all(np.allclose(one[image], joined[image], rtol=1e-5, atol=1e-6) for image in one)
+    moved = (photographs_folder / "photo2.jpg").rename(tmp_path / "photo2.jpg")
+    with pytest.raises(InputError, match=r"found another, with 0 that are in no shard and 1 fewer \(photo2\)"):
+        step.main([*shared, "--merge"])
+    shutil.copy(moved.rename(photographs_folder / "photo2.jpg"), photographs_folder / "photo9.jpg")
+    with pytest.raises(InputError, match=r"found another, with 1 that are in no shard and 0 fewer \(photo9\.jpg\)"):
+        step.main([*shared, "--merge"])
+    (photographs_folder / "photo9.jpg").unlink()
     files.write_origin(tmp_path / "shared/features.3-of-4.pkl", {"encoder": "other"})
     with pytest.raises(InputError, match=r"one encoder and one precision in all shards, found others in .*3-of-4\.pkl"):
         step.main([*shared, "--merge"])
@@ -225,3 +233,20 @@ def test_the_benchmark_runs(arguments, tmp_path, capsys):
     extraction.main(["--encoder", str(tmp_path / "encoder.keras"), "--count", "4", "--rounds", "1"])
     claims = re.findall(r"^(step 1 in .*|time of step 1 .*): [\d.]+x", capsys.readouterr().out, re.MULTILINE)
     assert len(claims) == 5
+
+
+def test_shards_of_a_count_that_no_division_has_are_told_at_once(step, arguments, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/features.1-of-99999999999.pkl").touch()
+    with pytest.raises(
+        InputError, match=r"expected 99,999,999,999 shards in .*, found 1: run --shard 2/99999999999, 3/"
+    ):
+        step.main([*arguments, "--merge"])
+
+
+def test_features_newly_written_have_no_longer_the_origin_of_earlier_ones(tmp_path, capsys):
+    path = tmp_path / "features.pkl"
+    for encoder in ("one", "other"):
+        files.write_features(path, {"photo": np.ones((1, 2), "float32")})
+        assert files.read_origin(path) is None  # as a run that is killed here leaves them
+        files.write_origin(path, {"encoder": encoder})
