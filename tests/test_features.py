@@ -189,6 +189,11 @@ def test_shards_join_to_what_one_run_makes(step, arguments, photographs_folder, 
     one, joined = (files.read_features(folder / "features.pkl") for folder in (out, tmp_path / "shared"))
     assert list(one) == list(joined)  # in bits too, where a batch of another size is not rounded otherwise
     assert all(np.allclose(one[image], joined[image], rtol=1e-5, atol=1e-6) for image in one)
+    for number in range(1, 5):
+        files.write_origin(tmp_path / f"shared/features.{number}-of-4.pkl", {"encoder": "of few words"})
+    (tmp_path / "shared/skipped.3-of-4.txt").write_text("\n")
+    step.main([*shared, "--merge"])
+    assert "features.pkl: 6 of 8 photographs x 8" in capsys.readouterr().out
     files.write_origin(tmp_path / "shared/features.3-of-4.pkl", {"encoder": "other"})
     with pytest.raises(InputError, match=r"one encoder and one precision in all shards, found others in .*3-of-4\.pkl"):
         step.main([*shared, "--merge"])
