@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from captioning import agreement, batches, captioner, decoding, features, files, machine, report, splits, training
 from captioning.descriptions import Captions, Cleaning, clean
+from captioning.errors import InputError
 from captioning.tokenizer import Tokenizer, wrap
 
 import keras
@@ -166,7 +167,11 @@ def _trainer(model: keras.Model, learning_rate: float) -> keras.Model:
 
 
 def _best(folder: Path, history: training.History) -> Trained:
-    losses = history["val_loss"]
+    losses = history.get("val_loss")
+    if not losses:
+        raise InputError(
+            f"expected the val_loss of each epoch in {folder / training.CHECKPOINT}, found none; train in another folder"
+        )
     best = losses.index(min(losses))
     logs = {name: values[best] for name, values in history.items()}
     return Trained(folder / NAME.format(epoch=best + 1, **logs), losses)
