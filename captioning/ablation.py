@@ -119,7 +119,8 @@ def learn(lessons: Lessons, run: Path, data: Data, split: str, beam: int, **trai
     known = {"split": split, "beam": beam}
     recipe = training | known | {"data": digest(*learned, data.stamp, data.test, data.references)}
     scores = run / "scores.json"
-    if scores.exists() and files.read_json(scores).get("recipe") == recipe:
+    found = files.read_json(scores) if scores.exists() else {}
+    if isinstance(found, dict) and found.get("recipe") == recipe:
         print(f"{run} is finished")
         return
     print(f"\n{run}", flush=True)

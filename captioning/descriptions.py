@@ -25,12 +25,17 @@ def read(path: Path) -> Captions:
 
     An image's id is its name up to the first dot; the spaces between a caption's words become single ones.
 
-    :raises InputError: the file is missing, or has none of the three forms.
+    :raises InputError: the file is missing, has none of the three forms, or no caption.
     """
     text = files.read_text(path)
     if is_karpathy(text):
         images = read_karpathy(text, path)
-        return _grouped((image["filename"], sentence["raw"]) for image in images for sentence in image["sentences"])
+        pairs = [(image["filename"], sentence["raw"]) for image in images for sentence in image["sentences"]]
+        if not pairs:
+            raise InputError(
+                f"expected captions in {path}, found none of its {len(images):,} images with a sentence; get it again"
+            )
+        return _grouped(pairs)
     header, *lines = text.split("\n")
     if re.fullmatch(r"\W*image\W*,\W*caption\W*", header, re.IGNORECASE):
         return _grouped(_pairs(lines, _split_row, r'[^,]+,("([^"]|"")*"|[^,"]*)', path, first=2))

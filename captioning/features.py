@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
-from captioning import photographs
+from captioning import files, photographs
 from captioning.errors import InputError
 from captioning.photographs import Unreadable
 
@@ -90,7 +90,7 @@ def extract_resumably(
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     identity = hashlib.sha256(json.dumps([fingerprint, stats, batch_size, precision]).encode()).digest()
     network = Network(encoder, precision)
-    partial.parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(partial.parent)
     with partial.open("r+b" if partial.exists() else "w+b") as file:
         done = _whole_batches(file, identity)
         for batch in batches(network, paths, batch_size, start=len(done) * batch_size):

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from captioning import pickles
 from captioning.errors import InputError
-from captioning.tokenizer import Tokenizer
+from captioning.tokenizer import END, START, Tokenizer
 
 import h5py
 import numpy as np
@@ -46,6 +46,7 @@ MEMBERS = {"config.json", "metadata.json", WEIGHTS, MEMORY}  # all that the arch
 LARGEST_CONFIG = (
     4 << 20
 )  # bytes of a member other than the weights; those of keras.applications have less than one million
+LONGEST = 10_000  # words of a description that a tokenizer may tell: so long a caption may become
 EXPANSION = (
     16  # times its own size that a file's content may claim, and a megabyte; weights of float16's precision claim two
 )
@@ -66,7 +67,7 @@ class Captioner(NamedTuple):
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; what was written there takes the name `path` if, and only if, the block succeeds."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
         yield temporary
@@ -107,9 +108,9 @@ class PatientFile(io.FileIO):
 def locked(folder: Path, name: str = ".lock") -> Iterator[None]:
     """Keep the folder, or what in it has this lock's name, to one run at a time; a killed run leaves no lock behind.
 
-    :raises InputError: another run holds it.
+    :raises InputError: another run holds it, or there is a file in the folder's place.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / name
     with path.open("w") as file:
         try:
@@ -121,6 +122,19 @@ def locked(folder: Path, name: str = ".lock") -> Iterator[None]:
         yield
 
 
+def make_folder(folder: Path) -> None:
+    """Make the folder, and those that it lies in, where they are not there.
+
+    :raises InputError: there is a file in the place of one.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(
+            f"expected a folder at {folder}, found a file there or above it; choose another place"
+        ) from error
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write the bytes, all or nothing."""
     with replacing(path) as temporary:
@@ -128,8 +142,8 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write the text in UTF-8, all or nothing."""
-    write_bytes(path, text.encode())
+    """Write the text in UTF-8, all or nothing; half a character, as of a name in another encoding, as its escape (JSON's own)."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def read_bytes(path: Path) -> bytes:
@@ -317,9 +331,11 @@ def _tokenizer(value: Any, path: Path) -> Tokenizer:
     index, length = value.get("word_index"), value.get("maximum_length")
     numbers = list(index.values()) if isinstance(index, dict) else [None]
     fits = all(isinstance(number, int) for number in numbers) and all(isinstance(word, str) for word in index)
-    if not fits or sorted(numbers) != list(range(1, len(numbers) + 1)) or not isinstance(length, int | None):
+    fits = fits and {START, END} <= index.keys() and sorted(numbers) == list(range(1, len(numbers) + 1))
+    if not fits or not (length is None or (isinstance(length, int) and 1 <= length <= LONGEST)):
         raise InputError(
-            f"expected a tokenizer (words numbered from 1) in {path}, found something else; run 4_tokenizer.py"
+            f"expected a tokenizer (words numbered from 1, {START} and {END} among them, for descriptions of 1 to {LONGEST:,} words) "
+            f"in {path}, found something else; run 4_tokenizer.py"
         )
     return Tokenizer(index, length)
 

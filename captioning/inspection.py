@@ -1,7 +1,7 @@
 """The inspection: what steps 1 to 5 check before they work, all at once and without the work."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -144,10 +144,7 @@ def report(config: Any) -> int:
     """
     inspection, faults = Inspection(config), []
     for check, needs in NEEDS.items():
-        absent = [name for name in needs if _is_absent(getattr(config, name))]
-        state, line = (
-            ("later", f"{WRITERS[absent[0]]} writes the {absent[0]}") if absent else _attempt(check, inspection)
-        )
+        state, line = _attempt(check, needs, inspection)
         if line in faults:
             state, line = "later", "needs what is to be fixed above"
         elif state == "fix":
@@ -156,11 +153,15 @@ def report(config: Any) -> int:
     return len(faults)
 
 
-def _attempt(check: Callable[[Inspection], str], inspection: Inspection) -> tuple[str, str]:
+def _attempt(check: Callable[[Inspection], str], needs: Sequence[str], inspection: Inspection) -> tuple[str, str]:
     try:
+        if absent := [name for name in needs if _is_absent(getattr(inspection.config, name))]:
+            return "later", f"{WRITERS[absent[0]]} writes the {absent[0]}"
         return "ok", check(inspection)
     except InputError as error:
         return "fix", str(error)
+    except OSError as error:  # such as a name that is too long
+        return "fix", f"{error}; check that path and its permissions"
 
 
 def _is_absent(path: Path) -> bool:

@@ -9,6 +9,7 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock
 from typing import BinaryIO
@@ -118,6 +119,10 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 30  # seconds that a silent client is waited for
     server: Server
 
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # the client has gone
+            super().handle()
+
     def do_GET(self) -> None:
         self._answer(self._page)
 
@@ -156,9 +161,9 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(403, "expected a request of this server's own page")
         if self.headers["Content-Type"] not in TYPES:
             raise Refused(415, f"expected {', '.join(TYPES)}")
-        length = self._length()
+        body = self.rfile.read(self._length())  # before its turn: a slow client keeps no other waiting
         with self.server.turn:
-            photograph = io.BytesIO(self.rfile.read(length))
+            photograph = io.BytesIO(body)
             try:
                 return gallery.figure(photograph, parse_qs(url.query).get("name", [""])[0], self.server.describe(photograph))  # fmt: skip
             except Unreadable as reason:

@@ -45,6 +45,8 @@ def from_command_line(settings: type[Settings], arguments: list[str] | None = No
     :raises InputError: a number is out of its range.
     :raises SystemExit: `--help`, or an option that is unknown or has a wrong value (named on standard error).
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # not a notebook's
+        sys.stdout.reconfigure(errors="backslashreplace")  # for names in another encoding than the terminal's
     comments = _comments(settings)
     hints = get_type_hints(settings, include_extras=True)
     parser = argparse.ArgumentParser(
@@ -79,11 +81,17 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(f"error: {error}")
     except OSError as error:  # such as a full disk, or a name that is too long
         sys.exit(f"error: {error}; check that path, its permissions and the free space")
-    except MemoryError:
-        sys.exit("error: the memory does not suffice; lower --batch-size, or end other programs")
     except KeyboardInterrupt:
         print(STOPPED, file=sys.stderr)
         sys.exit(130)
+    except (MemoryError, *_exhausted()):
+        sys.exit("error: the memory does not suffice; lower --batch-size or the network's size, or end other programs")
+
+
+def _exhausted() -> tuple[type[Exception], ...]:
+    """Return what TensorFlow, where a script has imported it, raises instead of MemoryError."""
+    errors = getattr(sys.modules.get("tensorflow"), "errors", None)
+    return (errors.ResourceExhaustedError,) if errors else ()
 
 
 def _check_range(name: str, value: Any, hint: Any) -> None:

@@ -38,7 +38,7 @@ class Shard(NamedTuple):
     def skipped(self, folder: Path) -> list[str]:
         """Return the lines of the list of undecodable files that this part has left in a folder."""
         path = folder / f"{self.name.replace('features', 'skipped')}.txt"
-        return files.read_text(path).splitlines() if path.exists() else []
+        return [line for line in files.read_text(path).splitlines() if "\t" in line] if path.exists() else []
 
     def take(self, items: Sequence[Item]) -> Sequence[Item]:
         """Return every `count`-th item, so that all parts are equally large and equally hard.
@@ -93,4 +93,4 @@ def join(folder: Path, paths: Sequence[Path]) -> None:
     steps.list_skipped(
         folder / "skipped.txt", {path.name: skipped[path.name] for path in paths if path.name in skipped}
     )
-    print(f"wrote {path}: {len(ordered):,} of {len(paths):,} photographs x {origins[0]['dimension']}")
+    print(f"wrote {path}: {len(ordered):,} of {len(paths):,} photographs x {next(iter(joined.values())).shape[1]}")

@@ -183,7 +183,11 @@ def trainer(model: keras.Model, learning_rate: float, epsilon: float, averaged: 
 
 
 def _best(folder: Path, history: training.History) -> Trained:
-    losses = history["val_loss"]
+    losses = history.get("val_loss")
+    if not losses:
+        raise InputError(
+            f"expected the val_loss of each epoch in {folder / training.CHECKPOINT}, found none; train in another folder"
+        )
     best = losses.index(min(losses))
     logs = {name: values[best] for name, values in history.items()}
     path = folder / NAME.format(epoch=best + 1, **logs)

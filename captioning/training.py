@@ -150,16 +150,22 @@ class Keeper(keras.callbacks.Callback):
         return len(self.history.get("loss", ()))
 
     def restore(self, model: keras.Model) -> None:
-        """Bring the model, its optimizer and this keeper to the state of the checkpoint, if there is one."""
+        """Bring the model, its optimizer and this keeper to the state of the checkpoint, if there is one.
+
+        :raises InputError: the checkpoint is damaged, or of a run with another identity.
+        """
         model.optimizer.build(model.trainable_variables)
         if not self.path.exists():
             return
         state, arrays = read_checkpoint(self.path)
         if state["identity"] != self.identity:
             raise InputError(differences(self.path, state["identity"], self.identity))
-        for variable, array in zip(kept_variables(model), arrays, strict=True):
-            variable.assign(array)
-        self.history, self.memories, self.stopped = state["history"], state["memories"], state["stopped"]
+        try:
+            for variable, array in zip(kept_variables(model), arrays, strict=True):
+                variable.assign(array)
+            self.history, self.memories, self.stopped = state["history"], state["memories"], state["stopped"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise _damaged(self.path, error) from error
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         for callback, memory in zip(self.callbacks, self.memories, strict=False):  # no memories in a new run
@@ -206,15 +212,35 @@ def write_checkpoint(path: Path, state: dict[str, Any], variables: Sequence[kera
 def read_checkpoint(path: Path) -> tuple[dict[str, Any], list[np.ndarray]]:
     """Return the state and the arrays that `write_checkpoint` wrote.
 
-    :raises InputError: the file is damaged.
+    :raises InputError: the file is damaged, or the state has another form.
     """
     try:
         with files.opened_hdf5(path) as file:
-            return json.loads(file["state"][()].tobytes()), [dataset[()] for dataset in file["variables"].values()]
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path} is no checkpoint of a training run ({error}): delete it, and the models beside it, to train from the start"
-        ) from error
+            state = json.loads(file["state"][()].tobytes())
+            _check_state(state)
+            return state, [dataset[()] for dataset in file["variables"].values()]
+    except (OSError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _damaged(path, error) from error
+
+
+def _check_state(state: dict[str, Any]) -> None:
+    """Check the form that `Keeper` gives a state; that of the best weights is an identity alone.
+
+    :raises AttributeError, KeyError, TypeError, ValueError: it has another.
+    """
+    history, memories = state.get("history", {"loss": []}), state.get("memories", [])
+    epochs = np.array([*history.values()])  # (names, epochs): lists of one length, of numbers
+    remembered = [pair for memory in memories for pair in memory.items()]
+    fits = all(name in REMEMBERED and isinstance(value, int | float | None) for name, value in remembered)
+    fits = fits and epochs.ndim == 2 and epochs.dtype.kind in "if" and "loss" in history
+    if not fits or not isinstance(state["identity"], dict):
+        raise ValueError("its state has another form")
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{path} is no checkpoint of such a training run ({error}): delete it, and the models beside it, to train from the start"
+    )
 
 
 def differences(path: Path, there: dict[str, Any], here: dict[str, Any]) -> str:

@@ -55,15 +55,16 @@ def worker() -> Worker:
     try:
         config = json.loads(text)
         cluster, task = config["cluster"], config["task"]
-        hosts = cluster["worker"]
-        fits = len({*hosts}) == len(hosts) and all(re.fullmatch(r".+:\d+", host) for host in hosts)
-        if not fits or [*cluster] != ["worker"] or task["type"] != "worker" or task["index"] not in range(len(hosts)):
+        hosts, index = cluster["worker"], task["index"]
+        ports = [re.fullmatch(r".+:(\d{1,5})", host) for host in hosts]
+        fits = isinstance(hosts, list) and type(index) is int and len({*hosts}) == len(hosts)
+        fits = fits and all(port and int(port[1]) < 1 << 16 for port in ports)
+        if not fits or [*cluster] != ["worker"] or task["type"] != "worker" or index not in range(len(hosts)):
             raise ValueError("other kinds, no such worker, or a host twice or without its port")
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"expected TF_CONFIG of the form {FORM}, with an index for each host, found {text} ({error}); see the README"
-        ) from error
-    return Worker(task["index"], len(hosts))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"expected TF_CONFIG of the form {FORM}, with an index for each host and ports up to 65535, "
+                         f"found {text[:300]} ({error}); see the README") from error  # fmt: skip
+    return Worker(index, len(hosts))
 
 
 def of(strategy: tf.distribute.Strategy) -> Worker:

@@ -39,7 +39,6 @@ class Settings:
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     parts = split(photographs.select(config.photographs, config.list), config.seed)
-    config.out.parent.mkdir(parents=True, exist_ok=True)
     with files.locked(config.out.parent):
         counts, skipped = write(config.out, parts, config.size, config.seed)
         report = config.out.with_suffix(".json")

@@ -4,6 +4,7 @@ A photograph is its whole frame, resized as steps 1 and 5 resize it: nothing is 
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -204,8 +205,8 @@ def _kept(
     """Return the pixels of `decoded`, which is used only if no run before this has left them in the folder, and their indices."""
     key = hashlib.sha256(repr((size, names, version)).encode()).hexdigest()[:12]
     path = folder / f"photographs-{size[0]}x{size[1]}-{key}.bin"
-    report = path.with_suffix(".json")  # written last: where it is, the pixels are whole
-    if not report.exists():
+    report = path.with_suffix(".json")
+    if not _is_whole(path, len(names), size):
         with files.locked(folder):
             files.write_json(report, {"skipped": _write(path, names, decoded)})
     skipped = files.read_json(report)["skipped"]
@@ -215,6 +216,15 @@ def _kept(
         raise InputError(f"none of {len(names):,} photographs can be read; see {report} for why")
     pixels = np.memmap(path, np.uint8, "r").reshape(-1, *size, 3)
     return pixels, np.flatnonzero([name not in skipped for name in names])
+
+
+def _is_whole(path: Path, count: int, size: tuple[int, int]) -> bool:
+    """Tell whether a run has left the pixels of `count` photographs, but for those that its report, written last, calls skipped."""
+    try:
+        skipped = files.read_json(path.with_suffix(".json"))["skipped"]
+        return path.stat().st_size == (count - len(skipped)) * math.prod(size) * 3
+    except (InputError, OSError, TypeError, KeyError):
+        return False
 
 
 def _write(path: Path, names: Sequence[str], decoded: Iterator[np.ndarray | Unreadable]) -> dict[str, str]:

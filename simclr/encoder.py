@@ -48,13 +48,14 @@ def read_network(run: Path) -> keras.Model:
         )
     state, arrays = training.read_checkpoint(path)
     try:
+        epochs = len(state["history"]["loss"])
         network = resnet(*(state["identity"][name] for name in ("depth", "stem", "width")))
         network.set_weights(arrays[: len(network.weights)])  # the first layer of SimCLR
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"expected the checkpoint of a run of simclr.main at {path}, found another ({error}); check the path"
         ) from error
-    print(f"{path}: after epoch {len(state['history']['loss'])}")
+    print(f"{path}: after epoch {epochs}")
     return network
 
 

@@ -13,7 +13,9 @@ import traceback
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 from captioning import captioner, descriptions, files, photographs, settings, splits, training
@@ -69,7 +71,7 @@ def features(change: Callable[[dict], dict]) -> Callable[[Path], object]:
     return rewrite
 
 
-def hdf5(name: str, value: np.ndarray | h5py.ExternalLink) -> Callable[[Path], object]:
+def hdf5(name: str, value: np.ndarray | h5py.ExternalLink | str) -> Callable[[Path], object]:
     def create(folder: Path) -> None:
         with h5py.File(folder / "file.hdf5", "w") as file:
             file[name] = value
@@ -99,6 +101,17 @@ def change_member(name: str, content: bytes) -> Callable[[Path], object]:
                 archive.writestr(member, data)
 
     return change
+
+
+def change_checkpoint(change: Callable[[dict, list], tuple[object, list]]) -> Callable[[Path], object]:
+    """Write the checkpoint of the folder's captioner anew, with what `change` makes of its state and its arrays."""
+
+    def rewrite(folder: Path) -> None:
+        state, arrays = change(*training.read_checkpoint(folder / training.CHECKPOINT))
+        variables = [SimpleNamespace(numpy=partial(np.asarray, array)) for array in arrays]
+        training.write_checkpoint(folder / training.CHECKPOINT, state, variables)
+
+    return rewrite
 
 
 def no_merge_model(folder: Path, model: keras.Model, _: object) -> None:
@@ -150,7 +163,9 @@ ROWS = {
     "a broken link": Row(FOUR, r"nothing at descriptions\.txt", lambda folder: [
         (folder / "descriptions.txt").unlink(), (folder / "descriptions.txt").symlink_to("nowhere")]),
     "a name too long": Row(f"{FOUR} --descriptions {'a' * 300}", "File name too long|cannot read aaa"),
-    "a place that is a file": Row(f"{FOUR} --out {TOKEN}/tokenizer.pkl", f"Not a directory|File exists.*{TOKEN}"),
+    "a place that is a file": Row(f"{FOUR} --out {TOKEN}/tokenizer.pkl", f"a folder at {TOKEN}, found a file there"),
+    "a place in a file": Row(f"{TWO} --out {TOKEN}/deep/er", f"expected a folder at {TOKEN}/deep/er, found a file there or above"),
+    "a file for the features' place": Row(f"{ONE} --out {TOKEN}", f"expected a folder at {TOKEN}, found a file"),
     "a folder where a file should come": Row(f"{FOUR} --out labelled", "cannot write labelled: "),
     "dev photographs to learn from": Row(f"{TWO} --dev-images Flickr8k_text/Flickr_8k.trainImages.txt", "in both lists"),
     "a place in use": Row(f"{TWO} --out .", r"another run is writing into \. \(it holds \.lock\)", lock),
@@ -165,8 +180,9 @@ ROWS = {
         write("Flicker8k_Dataset/photo0.jpg", "")),
     "a name that is no text": Row(ONE, r"names that can be written as text in Flicker8k_Dataset, found 'a\\nb",
         write("Flicker8k_Dataset/a\nb.jpg", "")),
-    "a captioned name with a space": Row(ONE, "photographs without spaces among the captions, found 1 others, such as 'photo0 1'",
-        lambda folder: write(TOKEN, (folder / TOKEN).read_text() + "photo0 1.png#0\tblue dog\n")(folder)),
+    "a captioned name with a space": Row(f"{ONE} --captions captions.csv", "without spaces among the captions, found 1 others, such as 'photo0 1'",
+        lambda folder: [(folder / "Flicker8k_Dataset/photo0.png").rename(folder / "Flicker8k_Dataset/photo0 1.png"),
+            write("captions.csv", "image,caption\nphoto0 1.png,blue dog\n")(folder)]),
     "no photograph for a pretext task": Row(SIMCLR, r"none of 8 photographs can be read; see simclr_run/.*json", break_all),
     "fewer than a batch": Row(f"{SIMCLR} --batch-size 9", "8 photographs are fewer than --batch-size 9"),
     "a list of others": Row(f"{SIMCLR} --list other", "none of the photographs in Flicker8k_Dataset is named in other",
@@ -178,6 +194,8 @@ ROWS = {
         hdf5("train_img", np.zeros(3))),
     "HDF5 with a link": Row(f"{SIMCLR} --photographs file.hdf5", r"refused file\.hdf5: a is a link to somewhere else",
         hdf5("a", h5py.ExternalLink("b", "/"))),
+    "photographs of varying length": Row(f"{SIMCLR} --photographs file.hdf5", "refused .*a is of varying length",
+        hdf5("a", "text")),
     "HDF5 whose data lie elsewhere": Row(f"{SIMCLR} --photographs file.hdf5", r"refused file\.hdf5: the data of /a lie in",
         lambda folder: h5py.File(folder / "file.hdf5", "w").create_dataset("a", (3,), external=[("b", 0, 12)]).file.close()),
     "HDF5 larger than itself": Row(f"{SIMCLR} --photographs file.hdf5", r"refused file\.hdf5: .* would unpack to",
@@ -210,6 +228,8 @@ ROWS = {
         write(TOKEN, "photo0.png#0\tA dog caf\u00e9".encode("latin1"))),
     "captions in UTF-16": Row(ONE, f"found the byte 0xff at position 0 of {TOKEN}", write(TOKEN, "a".encode("utf-16"))),
     "other JSON": Row(ONE, f"expected Karpathy's JSON in {TOKEN}: .*found other JSON", write(TOKEN, '{"images": 3}')),
+    "captions without a sentence": Row(ONE, f"in {TOKEN}, found none of its 1 images with a sentence", write(TOKEN, json.dumps(
+        {"images": [{"filename": "a", "split": "val", "sentences": []}]}))),
     "no splits": Row(SPLITS, f"{TOKEN} holds captions but no splits"),
     "unknown splits": Row(SPLITS, f"expected the splits train, .* in {TOKEN}, found 'x'", write(TOKEN, json.dumps(
         {"images": [{"filename": "a", "split": "x", "sentences": []}]}))),
@@ -260,7 +280,11 @@ ROWS = {
         change_member(files.MEMORY, b"{")),
     "a captioner with another memory": Row(FIVE, r"an origin in the member captioning\.json of model-ep001",
         change_member(files.MEMORY, b"[]")),
-    "a tokenizer of another form": Row(FIVE, r"words numbered from 1\) in tokenizer\.pkl", write("tokenizer.pkl", b"\x80\4].")),
+    "a tokenizer of another form": Row(FIVE, r"words numbered from 1, .* in tokenizer\.pkl", write("tokenizer.pkl", b"\x80\4].")),
+    "a tokenizer without an end": Row(FIVE, r"startseq and endseq among them, .* in tokenizer\.pkl", lambda folder:
+        files.write_tokenizer(folder / "tokenizer.pkl", files.Tokenizer({"startseq": 1, "dog": 2}, 9))),
+    "a tokenizer of no length": Row(FIVE, r"descriptions of 1 to 10,000 words\) in tokenizer\.pkl", lambda folder:
+        files.write_tokenizer(folder / "tokenizer.pkl", files.Tokenizer({"startseq": 1, "endseq": 2}, -1))),
     "a larger vocabulary": Row(THREE, r"expected a vocabulary of 9 words .* found 10 in descriptions\.txt", lambda folder:
         write("descriptions.txt", (folder / "descriptions.txt").read_text() + "\nphoto0 elephant")(folder)),
     "a vocabulary of the same size": Row(FIVE, r"captioner's vocabulary in tokenizer\.pkl, found another of the same size",
@@ -272,6 +296,22 @@ ROWS = {
         lambda folder: [path.unlink() for path in folder.glob("model-*.keras")]),
     "a damaged checkpoint": Row(f"{TWO} --out .", r"checkpoint\.weights\.h5 is no checkpoint",
         write(training.CHECKPOINT, "text")),
+    "a checkpoint of a list": Row(TWO, f"{training.CHECKPOINT} is no checkpoint", change_checkpoint(lambda state, arrays: ([], []))),
+    "a checkpoint without a run": Row(TWO, f"{training.CHECKPOINT} is no checkpoint", change_checkpoint(lambda state, arrays: ({}, arrays))),
+    "a checkpoint of another history": Row(TWO, "its state has another form", change_checkpoint(lambda state, arrays:
+        (state | {"history": {"loss": 1}}, arrays))),
+    "a checkpoint of another memory": Row(TWO, "its state has another form", change_checkpoint(lambda state, arrays:
+        (state | {"memories": [{"write": 1}]}, arrays))),
+    "a checkpoint without history": Row(TWO, r"no checkpoint of such .* \('history'\)", change_checkpoint(lambda state, arrays:
+        ({"identity": state["identity"]}, arrays))),
+    "a checkpoint without val_loss": Row(TWO, "expected the val_loss of each epoch in checkpoint", change_checkpoint(lambda state, arrays:
+        (state | {"history": {"loss": [1.0]}}, arrays))),
+    "a checkpoint of fewer arrays": Row(TWO, f"{training.CHECKPOINT} is no checkpoint", change_checkpoint(lambda state, arrays:
+        (state, arrays[1:]))),
+    "a checkpoint of other arrays": Row(TWO, f"{training.CHECKPOINT} is no checkpoint", change_checkpoint(lambda state, arrays:
+        (state, arrays[::-1]))),
+    "a run without epochs": Row("simclr.encoder --run .", r"run of simclr\.main at checkpoint\.weights\.h5, found another \('history'",
+        change_checkpoint(lambda state, arrays: ({"identity": {"depth": 18, "stem": "small", "width": 4}}, arrays))),
     "no run": Row("simclr.encoder --run labelled", r"simclr\.main at labelled, found no checkpoint\.weights\.h5 in it"),
     "a run of another kind": Row("simclr.encoder --run .", r"run of simclr\.main at checkpoint\.weights\.h5, found another \('depth'"),
     "an unknown network": Row(f"{NETWORK} resnet19", "--network resnet19 is unknown: choose one of resnet18"),
@@ -401,7 +441,9 @@ def samples(world, tmp_path_factory) -> Path:
     """The world with one more sound file for each parser."""
     world = shutil.copytree(world, tmp_path_factory.mktemp("samples") / "world")
     model = captioner.build(2, 3)
-    files.write_captioner(world / "small.keras", model, files.Tokenizer({"a": 1, "b": 2}, 5), {"encoder": "a"})
+    files.write_captioner(
+        world / "small.keras", model, files.Tokenizer({"startseq": 1, "endseq": 2}, 5), {"encoder": "a"}
+    )
     write_old_captioner(world / "old.h5", model)
     training.write_checkpoint(world / "small.weights.h5", {"identity": {}}, model.weights[:2])
     image = {"filename": "a.jpg", "split": "val", "sentences": [{"raw": "A dog"}]}

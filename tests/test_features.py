@@ -197,6 +197,12 @@ def test_shards_join_to_what_one_run_makes(step, arguments, photographs_folder, 
     with pytest.raises(InputError, match=r"found another, with 1 that are in no shard and 0 fewer \(photo9\.jpg\)"):
         step.main([*shared, "--merge"])
     (photographs_folder / "photo9.jpg").unlink()
+    for number in range(1, 5):
+        files.write_origin(tmp_path / f"shared/features.{number}-of-4.pkl", {"encoder": "of few words"})
+    with (tmp_path / "shared/skipped.3-of-4.txt").open("a") as file:
+        file.write("\n")
+    step.main([*shared, "--merge"])
+    assert "features.pkl: 6 of 8 photographs x 8" in capsys.readouterr().out
     files.write_origin(tmp_path / "shared/features.3-of-4.pkl", {"encoder": "other"})
     with pytest.raises(InputError, match=r"one encoder and one precision in all shards, found others in .*3-of-4\.pkl"):
         step.main([*shared, "--merge"])

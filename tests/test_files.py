@@ -63,6 +63,12 @@ def test_text_of_any_editor(data, tmp_path):
     assert files.read_text(tmp_path / "t.txt") == "a b\nc\n"
 
 
+def test_half_a_character_is_written_as_its_escape(tmp_path):
+    path = tmp_path / "file"
+    files.write_json(path, name := "caf\udce9")
+    assert files.read_json(path) == name and path.read_bytes() == b'"caf\\udce9"\n'
+
+
 def test_features_go_and_come(tmp_path):
     """Features are equal after writing and reading, and the same features give the same bytes."""
     features = {"a": np.arange(3, dtype="float32")[None], "b": np.ones((1, 3), "float32")}

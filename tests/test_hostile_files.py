@@ -119,7 +119,8 @@ def test_pickles(name, read, refused, tmp_path):
 def members(tmp_path_factory) -> dict[str, bytes]:
     """The members of a captioner's archive."""
     path = tmp_path_factory.mktemp("whole") / "model.keras"
-    files.write_captioner(path, captioner.build(6, 4), files.Tokenizer({"a": 1, "b": 2, "c": 3}, 5), {"encoder": "abc"})
+    tokenizer = files.Tokenizer({"startseq": 1, "endseq": 2, "dog": 3}, 5)
+    files.write_captioner(path, captioner.build(6, 4), tokenizer, {"encoder": "abc"})
     with zipfile.ZipFile(path) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 

@@ -88,7 +88,7 @@ def test_the_originals_model_becomes_both_encoders(name, layer, tmp_path):
 def test_a_users_mistake_is_named(tmp_path):
     with pytest.raises(InputError, match=r"no best\.weights\.h5 in it"):
         encoder.main(["--run", str(tmp_path)])
-    training.write_checkpoint(tmp_path / encoder.BEST, {"identity": ["none"]}, [keras.Variable(0.0)])
+    training.write_checkpoint(tmp_path / encoder.BEST, {"identity": {}}, [keras.Variable(0.0)])
     with pytest.raises(InputError, match="expected the best weights of a run"):
         encoder.main(["--run", str(tmp_path)])
     with pytest.raises(InputError, match=r"Keras \.h5 file at .*none\.hdf5, found nothing"):

@@ -54,6 +54,19 @@ def test_a_killed_decoding_begins_anew(photographs_folder, tmp_path, monkeypatch
     assert len(photographs.load([photographs_folder], SIZE, tmp_path / "out")) == 6
 
 
+@pytest.mark.parametrize("damage", ["cut short", "deleted", "another report"])
+def test_photographs_that_are_not_whole_are_decoded_again(damage, photographs_folder, tmp_path):
+    first = np.array(photographs.load([photographs_folder], SIZE, tmp_path / "out"))
+    (path,) = (tmp_path / "out").glob("*.bin")
+    if damage == "cut short":
+        path.write_bytes(path.read_bytes()[:-1])
+    elif damage == "deleted":
+        path.unlink()
+    else:
+        path.with_suffix(".json").write_text("[]")
+    assert np.array_equal(photographs.load([photographs_folder], SIZE, tmp_path / "out"), first)
+
+
 def test_lists_restrict(photographs_folder, tmp_path):
     (tmp_path / "one.txt").write_text("photo1.jpg\nphoto9.jpg\n")
     (tmp_path / "other.txt").write_text("photo4.jpg\n")

@@ -1,6 +1,10 @@
 """The served page answers its own requests about photographs and nothing else; the browser's side is in test_pages.py."""
 
 import io
+import socket
+import struct
+import threading
+import time
 from http.client import HTTPConnection
 from threading import Thread
 
@@ -104,6 +108,17 @@ def test_what_is_no_photograph_is_named(server):
     status, text, headers = ask(server, b"<script>")
     assert status == 422 and headers["Content-Type"] == "text/plain; charset=utf-8"
     assert text == "cannot be decoded: cannot identify image file"
+
+
+def test_a_client_that_is_slow_or_goes_away_disturbs_no_other(server, png, capfd):
+    head = f"POST /caption HTTP/1.1\r\nHost: {server.url[7:]}\r\nOrigin: {server.url}\r\nContent-Type: image/png\r\nContent-Length: 99\r\n\r\n"
+    with socket.create_connection(server.server_address) as client:
+        client.sendall(head.encode() + b"half")
+        assert ask(server, png)[0] == 200
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # to be reset
+    while any("process_request_thread" in thread.name for thread in threading.enumerate()):
+        time.sleep(0.01)
+    assert capfd.readouterr().err == ""
 
 
 def test_other_addresses_are_unknown(server, png):

@@ -1,5 +1,6 @@
 """The settings of a script: comments are help, defaults are edited, mistakes are named."""
 
+import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from captioning import settings
 from captioning.errors import InputError
 
 import pytest
+from tensorflow.errors import ResourceExhaustedError
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,12 @@ def test_defaults_and_overrides(capsys):
     assert chosen == Example(Path("x"), 32, ("a", "b"), 3, True, cleaning="natural")
     assert "--batch-size 32" in capsys.readouterr().out
     assert settings.from_command_line(Example, []) == Example()
+
+
+def test_names_in_another_encoding_than_the_terminals_are_printed_as_their_escapes(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "utf-8"))
+    settings.from_command_line(Example, ["--photographs", "caf\udce9"])
+    assert b"--photographs caf\\udce9\n" in sys.stdout.buffer.getvalue()
 
 
 def test_help_shows_docstring_comment_and_default(capsys):
@@ -98,7 +106,14 @@ def test_a_setting_needs_a_comment():
             OSError(28, "No space left", "a"),
             "error: [Errno 28] No space left: 'a'; check that path, its permissions and the free space",
         ),
-        (MemoryError(), "error: the memory does not suffice; lower --batch-size, or end other programs"),
+        (
+            MemoryError(),
+            "error: the memory does not suffice; lower --batch-size or the network's size, or end other programs",
+        ),
+        (
+            ResourceExhaustedError(None, None, "OOM"),
+            "error: the memory does not suffice; lower --batch-size or the network's size, or end other programs",
+        ),
         (KeyboardInterrupt(), 130),
     ],
 )

@@ -261,6 +261,15 @@ def test_the_doctor_names_what_is_missing_before_the_first_step(tmp_path, monkey
     assert "later  captioner and features: 2_train_IC_model.py writes the model" in printed
 
 
+def test_the_doctor_goes_on_after_a_name_that_no_file_can_have(folder, capsys):
+    write_token_file(folder)
+    with pytest.raises(InputError, match="to fix"):
+        doctor.main(["--photographs", "Examples", "--features", "a" * 300])
+    printed = capsys.readouterr().out
+    assert "fix    features: [Errno" in printed and "; check that path" in printed
+    assert "ok     captioner and encoder" in printed
+
+
 def test_the_doctor_finds_what_does_not_belong_together(folder, script, capsys):
     write_token_file(folder)
     script("4_tokenizer").main([])

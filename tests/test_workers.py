@@ -200,6 +200,9 @@ def test_tf_config_says_which_worker_this_is(monkeypatch, tmp_path):
         {"hosts": ["one:1", "one:1"]},
         {"hosts": []},
         {"hosts": 3},
+        {"hosts": {"one:1": 0}},
+        {"hosts": ["one:1"], "index": 0.0},
+        {"hosts": ["one:65536"]},
         {"hosts": ["one:1"], "kind": "chief"},
         {"hosts": ["one:1"], "ps": ["two:1"]},
     ],
@@ -210,7 +213,7 @@ def test_another_tf_config_is_a_mistake(wrong, monkeypatch):
         workers.worker()
 
 
-@pytest.mark.parametrize("text", ["one:1", "[]", "{}", "3"])
+@pytest.mark.parametrize("text", ["one:1", "[]", "{}", "3", "[" * 100_000])
 def test_tf_config_that_is_something_else_is_a_mistake(text, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(InputError, match=r"expected TF_CONFIG of the form .*; see the README"):
