@@ -197,7 +197,7 @@ def read_features(path: Path) -> dict[str, np.ndarray]:
     if not isinstance(features, dict) or not features:
         raise InputError(f"expected a dictionary of image ids and features in {path}, found {type(features).__name__} "
                          f"{'without entries' if isinstance(features, dict) else ''}; run 1_data_preprocessor.py")  # fmt: skip
-    shapes = {str(getattr(value, "shape", type(value).__name__)) for value in features.values()}
+    shapes = {str(value.shape) if isinstance(value, np.ndarray) else type(value).__name__ for value in features.values()}
     if len(shapes) > 1 or not re.fullmatch(r"\(1, [1-9]\d*\)", min(shapes)):
         raise InputError(
             f"expected one feature of shape (1, D) for each image in {path}, "
@@ -540,8 +540,11 @@ def _check_hdf5(file: h5py.File, size: int, path: Path) -> list[h5py.Dataset]:
 
 
 def claimed_bytes(datasets: Iterable[h5py.Dataset]) -> int:
-    """Return how many bytes the datasets have in memory (h5py's own `nbytes` overflows)."""
-    return sum(math.prod(dataset.shape or ()) * dataset.dtype.itemsize for dataset in datasets)
+    """Return how many bytes the datasets have in memory (h5py's own `nbytes` overflows), where a chunk is unpacked whole."""
+    return sum(
+        max(math.prod(dataset.shape or ()), math.prod(dataset.chunks or ())) * dataset.dtype.itemsize
+        for dataset in datasets
+    )
 
 
 def _check_claim(claimed: int, size: int, path: Path) -> None:

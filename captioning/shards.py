@@ -64,7 +64,12 @@ def join(folder: Path, paths: Sequence[Path]) -> None:
         raise InputError(
             f"expected the shards of one division in {folder}, found {sorted(counts) or 'none'}; make them with --shard i/n"
         )
-    all_shards = [Shard(number, count) for count in counts for number in range(1, count + 1)]
+    (count,) = counts
+    if count > len(paths):
+        raise InputError(
+            f"expected at most {len(paths)} shards of {len(paths)} photographs in {folder}, found files of {count}: remove them"
+        )
+    all_shards = [Shard(number, count) for number in range(1, count + 1)]
     if missing := [f"{shard.number}/{shard.count}" for shard in all_shards if shard not in found]:
         raise InputError(
             f"expected {len(all_shards)} shards in {folder}, found {len(found)}: run --shard {', '.join(missing)}"

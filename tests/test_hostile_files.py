@@ -90,7 +90,25 @@ def colliding() -> bytes:
     return b"\x80\4" + pickle.EMPTY_DICT + pickle.MARK + keys + pickle.SETITEMS + pickle.STOP
 
 
+def endless_shape() -> bytes:
+    """Return a pickle of an array whose shape has sixty thousand times one integer of 2000 bits."""
+    size = pickle.LONG1 + bytes([251]) + (1 << 2000).to_bytes(251, "little") + pickle.BINPUT + b"\0"
+    shape = pickle.MARK + size + (pickle.BINGET + b"\0") * 60_000 + pickle.TUPLE
+    array = shape + pickle.SHORT_BINUNICODE + b"\3<f4" + pickle.SHORT_BINBYTES + b"\4abcd"
+    array = pickle.GLOBAL + b"numpy\nndarray\n" + pickle.MARK + array + pickle.TUPLE + pickle.REDUCE
+    return b"\x80\4" + pickle.EMPTY_DICT + pickle.NONE + array + pickle.SETITEM + pickle.STOP
+
+
+def shaped_tokenizer() -> bytes:
+    """Return a pickle of a feature that is a tokenizer, whose shape is 100 billion words when written out."""
+    tokenizer = pickle.GLOBAL + b"keras.preprocessing.text\nTokenizer\n" + pickle.EMPTY_TUPLE + pickle.NEWOBJ
+    state = laughs()[2:-1].replace(b"word_index", b"shape_shap").replace(b"\x8c\x0ashape_shap", b"\x8c\x05shape")
+    return b"\x80\4" + pickle.EMPTY_DICT + pickle.NONE + tokenizer + state + pickle.BUILD + pickle.SETITEM + pickle.STOP
+
+
 PICKLES = {
+    "a shape without end": (endless_shape(), "a shape is none of"),
+    "a tokenizer of a shape": (shaped_tokenizer(), "expected"),
     "os.system": (pickle.dumps({"a": Runs(os.system, f"touch {MARK}")}), "names posix.system"),
     "eval": (pickle.dumps(Runs(eval, f"open('{MARK}', 'w')")), "names builtins.eval"),
     "nested reduces": (pickle.dumps(Runs(getattr, Runs(__import__, "os"), "system")), "names builtins.getattr"),
