@@ -50,7 +50,7 @@ def plausible(shape: Any) -> tuple[int, ...]:
     if (
         not isinstance(shape, list | tuple)
         or len(shape) > 8
-        or not all(type(size) is int and 0 <= size < 1 << 40 for size in shape)
+        or not all(type(size) is int and 0 <= size <= 1 << 40 for size in shape)
     ):
         raise ValueError("a shape is none of at most 8 whole numbers from 0 to 2^40")
     return tuple(shape)

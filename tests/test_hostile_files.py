@@ -25,6 +25,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 GIGABYTE, SECOND = 1 << 30, 1.0
 MARK = "was_run"  # the file that a hostile one would make in the working folder
@@ -171,6 +172,7 @@ ARCHIVES = {
     "a torch module": ({"config.json": model_config(layer("TorchModuleWrapper", module="x"))}, "cannot load"),
     "a vocabulary elsewhere": ({"config.json": model_config(layer("StringLookup", vocabulary="/etc/hostname"))}, "cannot load"),
     "more weights than numbers": ({"config.json": model_config(layer("Dense", units=40_000))}, "more weights than"),
+    "many layers": ({"config.json": model_config(layer("Sequential", layers=[layer("Activation")] * 5000))}, "layers are more than"),
     "a deep configuration": ({"config.json": b"[" * 100_000}, "cannot load"),
     "a path upwards": ({"../" + MARK: b"x"}, "is none that a model needs"),
     "an absolute path": ({"/tmp/" + MARK: b"x"}, "is none that a model needs"),
@@ -222,6 +224,9 @@ def test_a_layer_of_no_width(refused, tmp_path):
 ELSEWHERE = {
     "links": lambda file, name: file.__setitem__(name, h5py.ExternalLink("/etc/hostname", "/")),
     "storage": lambda file, name: file.create_dataset(name, (1, 8, 8, 3), "u1", external=[("/etc/hostname", 0, 192)]),
+    "chunks": lambda file, name: file.create_dataset(
+        name, (1, 8, 8, 3), "u1", chunks=(1 << 20, 8, 8, 3), maxshape=(None, 8, 8, 3)
+    ),
     "shapes": lambda file, name: file.create_dataset(name, (1 << 30, 99, 99, 3), "u1", chunks=(1, 9, 9, 3)),
 }
 
@@ -249,7 +254,24 @@ def png(width: int, height: int, *chunks: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + chunk(b"IEND", b"")
 
 
+def scans(count: int) -> bytes:
+    """Return a progressive JPEG whose last scan is repeated."""
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "JPEG", progressive=True)
+    data = file.getvalue()
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * count + data[-2:]
+
+
+def webp(width: int, height: int) -> bytes:
+    """Return the beginning of a WebP of that size, as far as its header."""
+    header = b"\x2f" + struct.pack("<I", width - 1 | height - 1 << 14) + bytes(8)
+    return b"RIFF" + struct.pack("<I", len(header) + 13) + b"WEBPVP8L" + struct.pack("<I", len(header)) + header + b"\0"
+
+
 PICTURES = {
+    "a scan repeated": scans(400),
+    "a large WebP": webp(9459, 9459),
     "a bomb": png(40_000, 40_000, chunk(b"IDAT", zlib.compress(bytes(1 << 20)))),
     "a larger bomb": png(1 << 30, 1 << 30, chunk(b"IDAT", zlib.compress(bytes(1 << 20)))),
     "a text that is a bomb": png(8, 8, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1 << 28)))),
@@ -264,7 +286,10 @@ PICTURES = {
 def test_pictures(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "picture.png").write_bytes(PICTURES[name])
-    with bounded(), pytest.raises(Unreadable):
+    with (
+        bounded(),
+        pytest.raises(Unreadable, match="scans" if "scan" in name else "pixels" if "WebP" in name else None),
+    ):
         photographs.read(tmp_path / "picture.png", 8, 8)
     assert not (tmp_path / MARK).exists()
 
