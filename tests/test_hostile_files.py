@@ -13,7 +13,9 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
-from captioning import captioner, files, photographs, training
+import jigsaw.encoder
+import simclr.encoder
+from captioning import captioner, descriptions, files, photographs, shards, training
 from captioning.errors import InputError
 from captioning.photographs import Unreadable
 from pretext.photographs import load
@@ -294,7 +296,40 @@ def test_pictures(name, tmp_path, monkeypatch):
     assert not (tmp_path / MARK).exists()
 
 
+def text(value: str) -> bytes:
+    return pickle.BINUNICODE + struct.pack("<I", len(value)) + value.encode()
+
+
+def tensor(count: int = 1) -> bytes:
+    """Return the pickle of a row of numbers as torch writes it, its storage's memo under 5 and its own under 6."""
+    name, number = b"ctorch._utils\n_rebuild_tensor_v2\n(", pickle.BININT + struct.pack("<i", count)
+    storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + number + b"tQq\x05"
+    return name + storage + b"K\0" + number + b"\x85K\1\x85\x89}tRq\x06"
+
+
+def longest_names() -> bytes:
+    """Return a torch pickle of 300 tensors, whose names repeat a key of a megabyte twenty times."""
+    deep = b"\x80\2}" + text("k" * (1 << 20)) + b"q\0" + b"}h\0" * 19 + b"}("
+    return (
+        deep
+        + text("a")
+        + tensor()
+        + b"".join(text(str(number)) + b"h\6" for number in range(300))
+        + b"u"
+        + b"s" * 20
+        + b"."
+    )
+
+
 CHECKPOINTS = {
+    "a storage that shrinks afterwards": b"\x80\2}"
+    + text("w")
+    + tensor(1 << 20)
+    + b"sh\5}"
+    + text("count")
+    + b"K\1sb0.",
+    "a tensor that grows afterwards": b"\x80\2}" + text("w") + tensor() + b"}" + text("shape") + b"K\2\x85sbs.",
+    "names without end": longest_names(),
     "huge bytearray": b"\x80\x05" + pickle.BYTEARRAY8 + struct.pack("<Q", 1 << 36) + b"x.",
     "deep": b"\x80\x04" + b"".join(b"}\x8c\x01a" for _ in range(50_000)) + b"N" + b"s" * 50_000 + b".",
     "code": pickle.dumps({"state_dict": Runs(os.system, f"touch {MARK}")}, 2),
@@ -306,6 +341,7 @@ def test_checkpoints(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with zipfile.ZipFile(tmp_path / "model.ckpt", "w") as archive:
         archive.writestr("archive/data.pkl", CHECKPOINTS[name])
+        archive.writestr("archive/data/0", bytes(4))
     with bounded(), pytest.raises(InputError, match=r"damaged|no network that fits"):
         convert_checkpoint.find(checkpoints.read(tmp_path / "model.ckpt"))
     assert not (tmp_path / MARK).exists()
@@ -315,5 +351,45 @@ def test_safetensors_that_claim_more_than_they_hold(refused, tmp_path):
     header = json.dumps({"a": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}}).encode()
     (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
     refused(checkpoints.read, tmp_path / "model.safetensors", "does not fit")
+    header = header.replace(str(1 << 40).encode(), b",".join([b"9" * 4200] * 2000))
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    refused(checkpoints.read, tmp_path / "model.safetensors", "a shape is none of")
     (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", 1 << 60) + b"{}")
     assert checkpoints.read(tmp_path / "model.safetensors") == {}
+
+
+# Networks, listings ----------------------------------------------------------------------------------------------------
+
+
+WIDE = {
+    "simclr": (simclr.encoder.read_network, training.CHECKPOINT, {"depth": 18, "stem": "small", "width": 5000}),
+    "jigsaw": (jigsaw.encoder.read_run, jigsaw.encoder.BEST,
+               {"network": "resnet18", "stem": "small", "width": 5000, "size": 64, "permutations": 5}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task", WIDE)
+def test_networks_wider_than_their_files(task, refused, tmp_path):
+    read, name, identity = WIDE[task]
+    with h5py.File(tmp_path / name, "w") as file:
+        file["state"], file["variables/00000"] = json.dumps({"identity": identity}), np.zeros(3, "f4")
+    refused(lambda path: read(path.parent), tmp_path / name, "more weights than the 3 numbers")
+
+
+def test_a_converted_network_wider_than_its_file():
+    one = checkpoints.Tensor((1, 1, 1, 1), lambda: np.zeros((1, 1, 1, 1)))
+    blocks = [f"layer{stage}.{block}.conv1.weight" for stage in range(1, 5) for block in range(2)]
+    wide = dict.fromkeys(blocks, one) | {"conv1.weight": checkpoints.Tensor((256, 3, 7, 7), one.load)}
+    with bounded(), pytest.raises(InputError, match="does not fit"):
+        convert_checkpoint.build(convert_checkpoint.find(wide))
+
+
+def test_a_header_of_commas(refused, tmp_path):
+    (tmp_path / "captions.txt").write_text("image" + "," * 40_000)
+    refused(descriptions.read, tmp_path / "captions.txt", "expected captions")
+
+
+def test_a_shard_of_a_hundred_billion(tmp_path):
+    (tmp_path / "features.1-of-99999999999.pkl").touch()
+    with bounded(), pytest.raises(InputError, match="expected at most 1 shards"):
+        shards.join(tmp_path, [Path("a.jpg")])
