@@ -37,7 +37,7 @@ def read(path: Path) -> Captions:
             )
         return _grouped(pairs)
     header, *lines = text.split("\n")
-    if re.fullmatch(r"\W*image\W*,\W*caption\W*", header, re.IGNORECASE):
+    if len(header) < 200 and re.fullmatch(r"\W*image\W*,\W*caption\W*", header, re.IGNORECASE):
         return _grouped(_pairs(lines, _split_row, r'[^,]+,("([^"]|"")*"|[^,"]*)', path, first=2))
     return _grouped(_pairs([header, *lines], _split_line, r"\S+#\d+\s+\S.*", path, first=1))
 

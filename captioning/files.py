@@ -15,11 +15,11 @@ import os
 import pickle
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from captioning import pickles
 from captioning.errors import InputError
@@ -31,6 +31,7 @@ import numpy as np
 if TYPE_CHECKING:
     import keras
 
+Result = TypeVar("Result")
 MEMORY = (
     "captioning.json"  # the member of a captioner's archive that holds its vocabulary and the origin of its features
 )
@@ -47,6 +48,7 @@ LARGEST_CONFIG = (
     4 << 20
 )  # bytes of a member other than the weights; those of keras.applications have less than one million
 LONGEST = 10_000  # words of a description that a tokenizer may tell: so long a caption may become
+MOST_LAYERS = 3000  # of a model; the deepest of keras.applications have about a thousand
 EXPANSION = (
     16  # times its own size that a file's content may claim, and a megabyte; weights of float16's precision claim two
 )
@@ -212,7 +214,9 @@ def read_features(path: Path) -> dict[str, np.ndarray]:
     if not isinstance(features, dict) or not features:
         raise InputError(f"expected a dictionary of image ids and features in {path}, found {type(features).__name__} "
                          f"{'without entries' if isinstance(features, dict) else ''}; run 1_data_preprocessor.py")  # fmt: skip
-    shapes = {str(getattr(value, "shape", type(value).__name__)) for value in features.values()}
+    shapes = {
+        str(value.shape) if isinstance(value, np.ndarray) else type(value).__name__ for value in features.values()
+    }
     if len(shapes) > 1 or not re.fullmatch(r"\(1, [1-9]\d*\)", min(shapes)):
         raise InputError(
             f"expected one feature of shape (1, D) for each image in {path}, "
@@ -402,8 +406,8 @@ def read_model(path: Path) -> keras.Model:
 
     numbers = _check_archive(path)
     try:
-        if _count_weights(path) > numbers:
-            raise ValueError(f"its layers have more weights than the {numbers:,} numbers in the file")
+        config = _read_config(path)
+        check_numbers(lambda: keras.saving.deserialize_keras_object(config, safe_mode=True), numbers)
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds for a damaged or hostile file
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -532,19 +536,43 @@ def opened_hdf5(path: Path) -> Iterator[h5py.File]:
         raise OSError(f"damaged: {error}") from error
 
 
-def _count_weights(path: Path) -> int:
-    """Return how many weights a .keras file's layers have, without giving memory to any."""
-    with zipfile.ZipFile(path) as archive:
-        config = json.loads(archive.read("config.json")) | {"compile_config": None}
+def _read_config(path: Path) -> dict[str, Any]:
+    """Return the configuration of a .keras file's model.
 
+    :raises ValueError: it has absurdly many layers, on which Keras would spend minutes.
+    """
+    counts = []
+
+    def count(item: dict[str, Any]) -> dict[str, Any]:
+        counts.append(len(layers) if isinstance(layers := item.get("layers"), list) else 0)
+        return item
+
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"), object_hook=count)
+    if sum(counts) > MOST_LAYERS:
+        raise ValueError(f"its {sum(counts):,} layers are more than {MOST_LAYERS:,}")
+    return config | {"compile_config": None}
+
+
+def without_memory(function: Callable[[], Result]) -> Result:
+    """Return what a function makes of models that it builds, whose weights have shapes, but neither values nor memory."""
     import keras
 
-    def count() -> int:
+    def scoped() -> Result:
         with keras.StatelessScope(initialize_variables=False):
-            return keras.saving.deserialize_keras_object(config, safe_mode=True).count_params()
+            return function()
 
     with ThreadPoolExecutor(1) as thread:  # with which Keras forgets the variables that never get a value
-        return thread.submit(count).result()
+        return thread.submit(scoped).result()
+
+
+def check_numbers(build: Callable[[], keras.Model], numbers: int) -> None:
+    """Check, before memory is given to a model that a file describes, that the file has numbers enough for it.
+
+    :raises ValueError: the model has more weights than `numbers`.
+    """
+    if without_memory(lambda: build().count_params()) > numbers:
+        raise ValueError(f"its layers have more weights than the {numbers:,} numbers in the file")
 
 
 def _check_hdf5(file: h5py.File, size: int, path: Path) -> list[h5py.Dataset]:
@@ -564,8 +592,11 @@ def _check_hdf5(file: h5py.File, size: int, path: Path) -> list[h5py.Dataset]:
 
 
 def claimed_bytes(datasets: Iterable[h5py.Dataset]) -> int:
-    """Return how many bytes the datasets have in memory (h5py's own `nbytes` overflows)."""
-    return sum(math.prod(dataset.shape or ()) * dataset.dtype.itemsize for dataset in datasets)
+    """Return how many bytes the datasets have in memory (h5py's own `nbytes` overflows), where a chunk is unpacked whole."""
+    return sum(
+        max(math.prod(dataset.shape or ()), math.prod(dataset.chunks or ())) * dataset.dtype.itemsize
+        for dataset in datasets
+    )
 
 
 def _check_claim(claimed: int, size: int, path: Path) -> None:

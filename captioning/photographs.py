@@ -11,6 +11,8 @@ from PIL import Image, ImageOps
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 FORMATS = ("JPEG", "PNG", "WEBP")  # what such files may hold; nothing of Pillow's many other decoders is reachable
+SCANS = 64  # of a JPEG; those of cameras and of the web have 10 at most, and a small file can repeat one for minutes
+LARGEST_WEBP = 1 << 25  # pixels: 8K; its decoder takes some 18 bytes each
 LARGEST = 89_478_485  # pixels: where Pillow begins to suspect a decompression bomb; four bytes each once decoded
 
 
@@ -71,8 +73,11 @@ def open_rgb(source: Path | BinaryIO) -> Image.Image:
     try:
         with Image.open(source, formats=FORMATS) as photograph:
             width, height = photograph.size  # from the file's header: no pixel is decoded yet
-            if width * height > LARGEST:
-                raise Unreadable(f"{width} x {height} pixels are more than {LARGEST:,}: perhaps a decompression bomb")
+            largest = LARGEST_WEBP if photograph.format == "WEBP" else LARGEST
+            if width * height > largest:
+                raise Unreadable(f"{width} x {height} pixels are more than {largest:,}: perhaps a decompression bomb")
+            if photograph.format == "JPEG" and _count_scans(photograph.fp) > SCANS:
+                raise Unreadable(f"more than {SCANS} scans: perhaps a decompression bomb")
             ImageOps.exif_transpose(photograph, in_place=True)
             return _eight_bits(photograph).convert("RGB")
     except Unreadable:
@@ -88,6 +93,15 @@ def read(source: Path | BinaryIO, height: int, width: int) -> np.ndarray:
     :raises Unreadable: as `open_rgb`.
     """
     return np.asarray(open_rgb(source).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _count_scans(file: BinaryIO) -> int:
+    """Count the markers that begin a JPEG's scans (and those of a thumbnail in it), and leave the file where it was."""
+    place = file.tell()
+    file.seek(0)
+    count = file.read().count(b"\xff\xda")
+    file.seek(place)
+    return count
 
 
 def _eight_bits(photograph: Image.Image) -> Image.Image:

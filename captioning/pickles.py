@@ -42,6 +42,20 @@ def dump(value: Any) -> bytes:
     return file.getvalue()
 
 
+def plausible(shape: Any) -> tuple[int, ...]:
+    """Return a shape that a file claims, whose product is quick to take.
+
+    :raises ValueError: it is none of at most 8 whole numbers from 0 to 2^40.
+    """
+    if (
+        not isinstance(shape, list | tuple)
+        or len(shape) > 8
+        or not all(type(size) is int and 0 <= size <= 1 << 40 for size in shape)
+    ):
+        raise ValueError("a shape is none of at most 8 whole numbers from 0 to 2^40")
+    return tuple(shape)
+
+
 class _Writer(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, np.ndarray):  # numpy's own way names numpy._core, which numpy 1.x lacks
@@ -67,6 +81,14 @@ class Reader(pickle._Unpickler):
 
         return checked
 
+    def _with_own_state(load: Callable) -> Callable:
+        def checked(self: "Reader") -> None:
+            if not hasattr(type(self.stack[-2]), "__setstate__"):  # else the file could change what was checked before
+                raise pickle.UnpicklingError(f"it sets attributes of a {type(self.stack[-2]).__name__}")
+            load(self)
+
+        return checked
+
     dispatch = {  # noqa: RUF012 - what pickle itself calls this table
         code: load
         for code, load in pickle._Unpickler.dispatch.items()
@@ -79,6 +101,7 @@ class Reader(pickle._Unpickler):
         (pickle.DICT, slice(0, None, 2)),
     ):
         dispatch[code[0]] = _with_plain_keys(dispatch[code[0]], last)
+    dispatch[pickle.BUILD[0]] = _with_own_state(dispatch[pickle.BUILD[0]])
     # bytes do as well: a bytearray takes the memory that the file claims before a byte of it is read
     dispatch[pickle.BYTEARRAY8[0]] = dispatch[pickle.BINBYTES8[0]]
 
@@ -121,6 +144,7 @@ def _stand_ins() -> Mapping[tuple[str, str], Any]:
         dtype = (Dtype(dtype) if isinstance(dtype, str) else dtype).dtype
         if isinstance(data, str):
             data = encode(data, "latin1")  # protocol 2 and older, written by Python 2
+        shape = plausible(shape)
         if math.prod(shape) * dtype.itemsize != len(data):
             raise pickle.UnpicklingError(f"an array of shape {shape} and type {dtype} has {len(data)} bytes")
         return np.frombuffer(data, dtype).reshape(shape, order=order)
@@ -138,7 +162,8 @@ def _stand_ins() -> Mapping[tuple[str, str], Any]:
         return {}  # its items follow
 
     class Tokenizer:
-        pass
+        def __setstate__(self, state: dict) -> None:
+            vars(self).update(state)
 
     allowed = {("numpy", "ndarray"): Array, ("numpy", "dtype"): Dtype, ("_codecs", "encode"): encode,
                ("collections", "OrderedDict"): dictionary, ("collections", "defaultdict"): dictionary,

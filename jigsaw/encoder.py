@@ -10,6 +10,7 @@ dense layer before the softmax. `single` shows the whole photograph to the share
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -76,7 +77,9 @@ def read_run(run: Path) -> Solver:
     state, arrays = training.read_checkpoint(path)
     try:
         kept = state["identity"]
-        network = shared(kept["network"], kept["stem"], kept["width"])
+        build = partial(shared, kept["network"], kept["stem"], kept["width"])
+        files.check_numbers(build, sum(array.size for array in arrays))
+        network = build()
         model = jigsaw(network, views.tile(kept["size"]), kept["permutations"])
         model.set_weights(arrays)
     except (KeyError, TypeError, ValueError) as error:

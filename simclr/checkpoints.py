@@ -30,6 +30,7 @@ STORAGES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2",
             "ByteStorage": "u1", "BoolStorage": "?"}  # fmt: skip
 SAFETENSORS = {"F32": "<f4", "F64": "<f8", "F16": "<f2", "BF16": BFLOAT16, "I64": "<i8", "I32": "<i4", "U8": "u1"}
 OLD_TORCH = 0x1950A86A20F9469CFC6C  # the number that an archive of the older form starts with
+LONGEST_NAME = 1000  # characters; those of real networks have less than 200
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # where TensorFlow 2 keeps the variables' full names
 
 
@@ -143,7 +144,7 @@ class _TorchReader(pickles.Reader):
             return _Inert()
         if any(view):
             raise ValueError("a storage is a view of another, as in PyTorch before 0.4")
-        return self.storages.setdefault(key, _Storage(dtype, count))
+        return self.storages.setdefault(key, _Storage(dtype, *pickles.plausible((count,))))
 
     @staticmethod
     def _parameter(tensor: Tensor, *_: Any) -> Tensor:
@@ -153,10 +154,11 @@ class _TorchReader(pickles.Reader):
     def _tensor(storage: _Storage, offset: int, shape: tuple, strides: tuple, *_: Any) -> Tensor | _Inert:
         if not isinstance(storage, _Storage):
             return _Inert()
+        (offset,), shape, strides = map(pickles.plausible, ((offset,), shape, strides))
         last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-        if min(0, offset, *shape, *strides) < 0 or max(math.prod(shape), last + 1) > storage.count:
+        if max(math.prod(shape), last + 1) > storage.count:
             raise ValueError(f"a tensor of shape {shape} does not fit its storage of {storage.count} numbers")
-        return Tensor(tuple(shape), partial(storage.cut, offset, shape, strides))
+        return Tensor(shape, partial(storage.cut, offset, shape, strides))
 
 
 def _torch(path: Path) -> dict[str, Tensor]:
@@ -199,16 +201,18 @@ def _named(value: Any) -> Iterator[tuple[str, Tensor]]:
     """Yield the tensors in nested dictionaries, each dictionary once, under names joined by dots."""
     met = set()
 
-    def walk(names: tuple, value: Any) -> Iterator[tuple[str, Tensor]]:
+    def walk(prefix: str, value: Any) -> Iterator[tuple[str, Tensor]]:
+        if len(prefix) > LONGEST_NAME:
+            raise ValueError(f"a tensor's name has more than {LONGEST_NAME:,} characters")
         if isinstance(value, Tensor):
-            yield ".".join(map(str, names)), value
+            yield prefix.removesuffix("."), value
         elif isinstance(value, dict) and id(value) not in met:
             met.add(id(value))
             for name, item in value.items():
                 if isinstance(name, str | int):
-                    yield from walk((*names, name), item)
+                    yield from walk(f"{prefix}{name}.", item)
 
-    return walk((), value)
+    return walk("", value)
 
 
 # Safetensors.
@@ -221,11 +225,12 @@ def _safetensors(data: mmap.mmap) -> dict[str, Tensor]:
     for name, entry in entries.items():
         if entry.get("dtype") not in SAFETENSORS:  # the metadata, or numbers that no network is made of
             continue
-        storage = _Storage(np.dtype(SAFETENSORS[entry["dtype"]]), math.prod(entry["shape"]))
+        shape = pickles.plausible(entry["shape"])
+        storage = _Storage(np.dtype(SAFETENSORS[entry["dtype"]]), math.prod(shape))
         start, end = (8 + length + offset for offset in entry["data_offsets"])
         if end - start != storage.size or not 8 + length <= start <= end <= len(data):
-            raise ValueError(f"{name} of shape {entry['shape']} does not fit its {end - start} bytes")
-        tensors[name] = Tensor(tuple(entry["shape"]), partial(np.frombuffer, data, storage.dtype, storage.count, start))
+            raise ValueError(f"{name} of shape {shape} does not fit its {end - start} bytes")
+        tensors[name] = Tensor(shape, partial(np.frombuffer, data, storage.dtype, storage.count, start))
     return tensors
 
 

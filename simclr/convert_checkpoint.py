@@ -11,6 +11,7 @@ as the network's authors did.
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from captioning import files, settings
@@ -99,8 +100,12 @@ def build(found: Found, stem: Stem | None = None) -> tuple[keras.Model, Stem]:
     stem, width = _stem(found, stem)
     always_project = found.name("layer1_0_downsample_0", "kernel") in found.tensors
     same = found.layout == "google"
-    network = resnet(found.depth, stem, width, same_pooling=same, always_project=always_project)
-    _fill(network, found)
+    build = partial(resnet, found.depth, stem, width, same_pooling=same, always_project=always_project)
+    if problems := files.without_memory(lambda: _misfits(build(), found)):
+        raise InputError(f"the network under {found.prefix!r} does not fit: {_shortened(problems, '; ')}\n{FITS}")
+    network = build()
+    for name, variable in _places(network, found).items():
+        variable.assign(found.tensors[name].read())
     return network, stem
 
 
@@ -117,19 +122,18 @@ def _stem(found: Found, stem: Stem | None) -> tuple[Stem, int]:
     return stem, shape[3]
 
 
-def _fill(network: keras.Model, found: Found) -> None:
-    variables = {
-        found.name(layer.name, variable.name): variable for layer in network.layers for variable in layer.weights
-    }
+def _places(network: keras.Model, found: Found) -> dict[str, keras.Variable]:
+    return {found.name(layer.name, variable.name): variable for layer in network.layers for variable in layer.weights}
+
+
+def _misfits(network: keras.Model, found: Found) -> list[str]:
+    variables = _places(network, found)
     problems = [f"{name} has no place in a {network.name}" for name in found.tensors if name not in variables]
     for name, variable in variables.items():
         shape = found.tensors[name].shape if name in found.tensors else "nothing"
         if shape != tuple(variable.shape):
             problems.append(f"{name} should have the shape {tuple(variable.shape)}, found {shape}")
-    if problems:
-        raise InputError(f"the network under {found.prefix!r} does not fit: {_shortened(problems, '; ')}\n{FITS}")
-    for name, variable in variables.items():
-        variable.assign(found.tensors[name].read())
+    return problems
 
 
 def _in_torchvision_layout(tensors: Mapping[str, Tensor]) -> Iterator[Found]:

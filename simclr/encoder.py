@@ -7,9 +7,10 @@ Reads the checkpoint of a run of simclr.main or pretext.supervised, finished or 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from captioning import settings, training
+from captioning import files, settings, training
 from captioning.errors import InputError
 from pretext.encoder import encoder, write
 from pretext.resnet import resnet
@@ -49,7 +50,9 @@ def read_network(run: Path) -> keras.Model:
     state, arrays = training.read_checkpoint(path)
     try:
         epochs = len(state["history"]["loss"])
-        network = resnet(*(state["identity"][name] for name in ("depth", "stem", "width")))
+        build = partial(resnet, *(state["identity"][name] for name in ("depth", "stem", "width")))
+        files.check_numbers(build, sum(array.size for array in arrays))
+        network = build()
         network.set_weights(arrays[: len(network.weights)])  # the first layer of SimCLR
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(

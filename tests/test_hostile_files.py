@@ -13,7 +13,9 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
-from captioning import captioner, files, photographs, training
+import jigsaw.encoder
+import simclr.encoder
+from captioning import captioner, descriptions, files, photographs, training
 from captioning.errors import InputError
 from captioning.photographs import Unreadable
 from pretext.photographs import load
@@ -25,6 +27,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 GIGABYTE, SECOND = 1 << 30, 1.0
 MARK = "was_run"  # the file that a hostile one would make in the working folder
@@ -90,7 +93,25 @@ def colliding() -> bytes:
     return b"\x80\4" + pickle.EMPTY_DICT + pickle.MARK + keys + pickle.SETITEMS + pickle.STOP
 
 
+def endless_shape() -> bytes:
+    """Return a pickle of an array whose shape has sixty thousand times one integer of 2000 bits."""
+    size = pickle.LONG1 + bytes([251]) + (1 << 2000).to_bytes(251, "little") + pickle.BINPUT + b"\0"
+    shape = pickle.MARK + size + (pickle.BINGET + b"\0") * 60_000 + pickle.TUPLE
+    array = shape + pickle.SHORT_BINUNICODE + b"\3<f4" + pickle.SHORT_BINBYTES + b"\4abcd"
+    array = pickle.GLOBAL + b"numpy\nndarray\n" + pickle.MARK + array + pickle.TUPLE + pickle.REDUCE
+    return b"\x80\4" + pickle.EMPTY_DICT + pickle.NONE + array + pickle.SETITEM + pickle.STOP
+
+
+def shaped_tokenizer() -> bytes:
+    """Return a pickle of a feature that is a tokenizer, whose shape is 100 billion words when written out."""
+    tokenizer = pickle.GLOBAL + b"keras.preprocessing.text\nTokenizer\n" + pickle.EMPTY_TUPLE + pickle.NEWOBJ
+    state = laughs()[2:-1].replace(b"word_index", b"shape_shap").replace(b"\x8c\x0ashape_shap", b"\x8c\x05shape")
+    return b"\x80\4" + pickle.EMPTY_DICT + pickle.NONE + tokenizer + state + pickle.BUILD + pickle.SETITEM + pickle.STOP
+
+
 PICKLES = {
+    "a shape without end": (endless_shape(), "a shape is none of"),
+    "a tokenizer of a shape": (shaped_tokenizer(), "expected"),
     "os.system": (pickle.dumps({"a": Runs(os.system, f"touch {MARK}")}), "names posix.system"),
     "eval": (pickle.dumps(Runs(eval, f"open('{MARK}', 'w')")), "names builtins.eval"),
     "nested reduces": (pickle.dumps(Runs(getattr, Runs(__import__, "os"), "system")), "names builtins.getattr"),
@@ -154,6 +175,7 @@ ARCHIVES = {
     "a torch module": ({"config.json": model_config(layer("TorchModuleWrapper", module="x"))}, "cannot load"),
     "a vocabulary elsewhere": ({"config.json": model_config(layer("StringLookup", vocabulary="/etc/hostname"))}, "cannot load"),
     "more weights than numbers": ({"config.json": model_config(layer("Dense", units=40_000))}, "more weights than"),
+    "many layers": ({"config.json": model_config(layer("Sequential", layers=[layer("Activation")] * 5000))}, "layers are more than"),
     "a deep configuration": ({"config.json": b"[" * 100_000}, "cannot load"),
     "a path upwards": ({"../" + MARK: b"x"}, "is none that a model needs"),
     "an absolute path": ({"/tmp/" + MARK: b"x"}, "is none that a model needs"),
@@ -205,6 +227,9 @@ def test_a_layer_of_no_width(refused, tmp_path):
 ELSEWHERE = {
     "links": lambda file, name: file.__setitem__(name, h5py.ExternalLink("/etc/hostname", "/")),
     "storage": lambda file, name: file.create_dataset(name, (1, 8, 8, 3), "u1", external=[("/etc/hostname", 0, 192)]),
+    "chunks": lambda file, name: file.create_dataset(
+        name, (1, 8, 8, 3), "u1", chunks=(1 << 20, 8, 8, 3), maxshape=(None, 8, 8, 3)
+    ),
     "shapes": lambda file, name: file.create_dataset(name, (1 << 30, 99, 99, 3), "u1", chunks=(1, 9, 9, 3)),
     "lengths that vary": lambda file, name: file.__setitem__(name, "damaged, such text is read without end"),
 }
@@ -233,7 +258,24 @@ def png(width: int, height: int, *chunks: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + chunk(b"IEND", b"")
 
 
+def scans(count: int) -> bytes:
+    """Return a progressive JPEG whose last scan is repeated."""
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "JPEG", progressive=True)
+    data = file.getvalue()
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * count + data[-2:]
+
+
+def webp(width: int, height: int) -> bytes:
+    """Return the beginning of a WebP of that size, as far as its header."""
+    header = b"\x2f" + struct.pack("<I", width - 1 | height - 1 << 14) + bytes(8)
+    return b"RIFF" + struct.pack("<I", len(header) + 13) + b"WEBPVP8L" + struct.pack("<I", len(header)) + header + b"\0"
+
+
 PICTURES = {
+    "a scan repeated": scans(400),
+    "a large WebP": webp(9459, 9459),
     "a bomb": png(40_000, 40_000, chunk(b"IDAT", zlib.compress(bytes(1 << 20)))),
     "a larger bomb": png(1 << 30, 1 << 30, chunk(b"IDAT", zlib.compress(bytes(1 << 20)))),
     "a text that is a bomb": png(8, 8, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1 << 28)))),
@@ -248,12 +290,48 @@ PICTURES = {
 def test_pictures(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "picture.png").write_bytes(PICTURES[name])
-    with bounded(), pytest.raises(Unreadable):
+    with (
+        bounded(),
+        pytest.raises(Unreadable, match="scans" if "scan" in name else "pixels" if "WebP" in name else None),
+    ):
         photographs.read(tmp_path / "picture.png", 8, 8)
     assert not (tmp_path / MARK).exists()
 
 
+def text(value: str) -> bytes:
+    return pickle.BINUNICODE + struct.pack("<I", len(value)) + value.encode()
+
+
+def tensor(count: int = 1) -> bytes:
+    """Return the pickle of a row of numbers as torch writes it, its storage's memo under 5 and its own under 6."""
+    name, number = b"ctorch._utils\n_rebuild_tensor_v2\n(", pickle.BININT + struct.pack("<i", count)
+    storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + number + b"tQq\x05"
+    return name + storage + b"K\0" + number + b"\x85K\1\x85\x89}tRq\x06"
+
+
+def longest_names() -> bytes:
+    """Return a torch pickle of 300 tensors, whose names repeat a key of a megabyte twenty times."""
+    deep = b"\x80\2}" + text("k" * (1 << 20)) + b"q\0" + b"}h\0" * 19 + b"}("
+    return (
+        deep
+        + text("a")
+        + tensor()
+        + b"".join(text(str(number)) + b"h\6" for number in range(300))
+        + b"u"
+        + b"s" * 20
+        + b"."
+    )
+
+
 CHECKPOINTS = {
+    "a storage that shrinks afterwards": b"\x80\2}"
+    + text("w")
+    + tensor(1 << 20)
+    + b"sh\5}"
+    + text("count")
+    + b"K\1sb0.",
+    "a tensor that grows afterwards": b"\x80\2}" + text("w") + tensor() + b"}" + text("shape") + b"K\2\x85sbs.",
+    "names without end": longest_names(),
     "huge bytearray": b"\x80\x05" + pickle.BYTEARRAY8 + struct.pack("<Q", 1 << 36) + b"x.",
     "deep": b"\x80\x04" + b"".join(b"}\x8c\x01a" for _ in range(50_000)) + b"N" + b"s" * 50_000 + b".",
     "code": pickle.dumps({"state_dict": Runs(os.system, f"touch {MARK}")}, 2),
@@ -265,7 +343,11 @@ def test_checkpoints(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with zipfile.ZipFile(tmp_path / "model.ckpt", "w") as archive:
         archive.writestr("archive/data.pkl", CHECKPOINTS[name])
-    with bounded(), pytest.raises(InputError, match=r"damaged|no network that fits"):
+        archive.writestr("archive/data/0", bytes(4))
+    with (
+        bounded(),
+        pytest.raises(InputError, match="sets attributes" if "afterwards" in name else "damaged|no network that fits"),
+    ):
         convert_checkpoint.find(checkpoints.read(tmp_path / "model.ckpt"))
     assert not (tmp_path / MARK).exists()
 
@@ -274,5 +356,39 @@ def test_safetensors_that_claim_more_than_they_hold(refused, tmp_path):
     header = json.dumps({"a": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}}).encode()
     (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
     refused(checkpoints.read, tmp_path / "model.safetensors", "does not fit")
+    header = header.replace(str(1 << 40).encode(), b",".join([b"9" * 4200] * 2000))
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    refused(checkpoints.read, tmp_path / "model.safetensors", "a shape is none of")
     (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", 1 << 60) + b"{}")
     assert checkpoints.read(tmp_path / "model.safetensors") == {}
+
+
+# Networks, listings ----------------------------------------------------------------------------------------------------
+
+
+WIDE = {
+    "simclr": (simclr.encoder.read_network, training.CHECKPOINT, {"depth": 18, "stem": "small", "width": 5000}),
+    "jigsaw": (jigsaw.encoder.read_run, jigsaw.encoder.BEST,
+               {"network": "resnet18", "stem": "small", "width": 5000, "size": 64, "permutations": 5}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task", WIDE)
+def test_networks_wider_than_their_files(task, refused, tmp_path):
+    read, name, identity = WIDE[task]
+    with h5py.File(tmp_path / name, "w") as file:
+        file["state"], file["variables/00000"] = json.dumps({"identity": identity}), np.zeros(3, "f4")
+    refused(lambda path: read(path.parent), tmp_path / name, "more weights than the 3 numbers")
+
+
+def test_a_converted_network_wider_than_its_file():
+    one = checkpoints.Tensor((1, 1, 1, 1), lambda: np.zeros((1, 1, 1, 1)))
+    blocks = [f"layer{stage}.{block}.conv1.weight" for stage in range(1, 5) for block in range(2)]
+    wide = dict.fromkeys(blocks, one) | {"conv1.weight": checkpoints.Tensor((256, 3, 7, 7), one.load)}
+    with bounded(), pytest.raises(InputError, match="does not fit"):
+        convert_checkpoint.build(convert_checkpoint.find(wide))
+
+
+def test_a_header_of_commas(refused, tmp_path):
+    (tmp_path / "captions.txt").write_text("image" + "," * 40_000)
+    refused(descriptions.read, tmp_path / "captions.txt", "expected captions")
