@@ -148,7 +148,7 @@ def test_a_tensor_larger_than_its_storage_is_refused(tmp_path):
     with pytest.raises(InputError, match="data/3 has 7 bytes where its tensors need 8"):
         checkpoints.read(tmp_path / "short.ckpt")
     for shape, strides in (((10**9,), (1,)), ((4, 3), (5, 1)), ((4,), (-1,)), ((10**9,), (0,))):
-        with pytest.raises(ValueError, match="does not fit its storage of 12 numbers|whole numbers from 0"):
+        with pytest.raises(ValueError, match=r"does not fit its storage of 12 numbers|whole numbers from 0"):
             checkpoints._TorchReader._tensor(checkpoints._Storage(np.dtype("f4"), 12), 0, shape, strides)
 
 
