@@ -44,19 +44,8 @@ def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     devices.prepare(config.precision)
     lessons = steps.read_lessons(config.features, config.descriptions, config.train_images, config.dev_images)
-    trained = steps.train(
-        lessons,
-        config.out,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        epsilon=config.epsilon,
-        average=config.average,
-        seed=config.seed,
-        patience=config.patience,
-        reduce_after=config.reduce_after,
-        standardise=config.standardise,
-    )
+    read = ("features", "descriptions", "train_images", "dev_images", "out", "precision")
+    trained = steps.train(lessons, config.out, **settings.without(config, *read))
     losses = trained.losses
     print(f"wrote {trained.captioner}: val_loss {min(losses):.3f}, the lowest of {len(losses)} epochs")
 

@@ -82,7 +82,7 @@ def read_karpathy(text: str, path: Path) -> list[dict]:
 def _grouped(pairs: Iterable[tuple[str, str]]) -> Captions:
     captions: Captions = {}
     for name, caption in pairs:
-        captions.setdefault(name.split(".")[0], []).append(" ".join(caption.split()))
+        captions.setdefault(files.image_id(name), []).append(" ".join(caption.split()))
     return captions
 
 

@@ -261,6 +261,11 @@ def _origin(value: Any, path: Path) -> dict[str, Any]:
 # Descriptions, image lists, captions ---------------------------------------------------------------------------------
 
 
+def image_id(name: str) -> str:
+    """Return the id of a photograph of this file name: as the original has it, what stands before the first dot."""
+    return name.split(".")[0]
+
+
 def write_descriptions(path: Path, descriptions: Mapping[str, list[str]]) -> None:
     """Write a line `image-id word word ...` for each description, byte for byte as the original does (no line end at the end)."""
     write_text(path, "\n".join(f"{image} {text}" for image, texts in descriptions.items() for text in texts))
@@ -285,7 +290,7 @@ def read_image_list(path: Path) -> list[str]:
 
     :raises InputError: the list is missing or empty.
     """
-    ids = [line.split(".")[0].strip() for line in read_text(path).split("\n") if line.strip()]
+    ids = [image_id(line).strip() for line in read_text(path).split("\n") if line.strip()]
     if not ids:
         raise InputError(f"expected one photograph's name a line in {path}, found an empty file; check the path")
     return list(dict.fromkeys(ids))
@@ -302,7 +307,7 @@ def read_captions(path: Path) -> dict[str, str]:
     :raises InputError: the file is missing or of another form.
     """
     try:
-        return {str(entry["image_id"]).split(".")[0]: str(entry["caption"]) for entry in read_json(path)}
+        return {image_id(str(entry["image_id"])): str(entry["caption"]) for entry in read_json(path)}
     except (TypeError, KeyError) as error:
         raise InputError(
             f'expected [{{"image_id": ..., "caption": ...}}, ...] in {path}, found something else; check the path'

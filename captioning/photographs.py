@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
+from captioning import files
 from captioning.errors import InputError
 
 import numpy as np
@@ -52,7 +53,7 @@ def by_id(paths: Iterable[Path]) -> dict[str, Path]:
     """
     ids: dict[str, Path] = {}
     for path in paths:
-        image = path.name.split(".")[0]
+        image = files.image_id(path.name)
         if image in ids:
             raise InputError(
                 f"{ids[image].name} and {path.name} in {path.parent} share the image id {image!r} (a name up to its "

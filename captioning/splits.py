@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
         captioned = descriptions.read(config.captions)
         names = [path.name for path in photographs.list_photographs(config.photographs)]
         source = f"random-seed-{config.seed}"
-        splits = draw([name for name in names if name.split(".")[0] in captioned], config.seed)
+        splits = draw([name for name in names if files.image_id(name) in captioned], config.seed)
     for split, names in splits.items():
         path = config.out / f"{source}.{split}Images.txt"
         files.write_text(path, "".join(f"{name}\n" for name in names))

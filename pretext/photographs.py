@@ -58,7 +58,7 @@ def select(sources: Sequence[Path], lists: Sequence[Path] = ()) -> list[Path]:
     paths = [path for source in sources for path in photographs.list_photographs(source, recursive=True)]
     if lists:
         wanted = {image for path in lists for image in files.read_image_list(path)}
-        paths = [path for path in paths if path.name.split(".")[0] in wanted]
+        paths = [path for path in paths if files.image_id(path.name) in wanted]
         if not paths:
             raise InputError(f"none of the photographs in {_names(sources)} is named in {_names(lists)}: check both")
     return paths

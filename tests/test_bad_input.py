@@ -138,7 +138,7 @@ PUZZLES = (
     "jigsaw.main --photographs photographs.h5 --network resnet18 --width 4 --size 48 --permutations 4 --batch-size 4"
 )
 HDF5 = "jigsaw.to_hdf5 --size 16"
-SPLITS, LABELS = "captioning.splits", "labelled/cat/photo0.png"
+SPLITS = "captioning.splits"
 NETWORK = "pretext.encoder --size 32 --network"
 ROWS = {
     # settings

@@ -117,7 +117,7 @@ def test_a_setting_needs_a_comment():
         (KeyboardInterrupt(), 130),
     ],
 )
-def test_run_ends_without_traceback(raised, code, monkeypatch):
+def test_run_ends_without_traceback(raised, code):
     """A user's mistake and Ctrl-C end the script with one line and a status that is not zero."""
 
     def main():
