@@ -28,7 +28,9 @@ class Settings:
     batch_size: settings.Count = 128  # descriptions per step
     learning_rate: settings.Positive = 0.006  # Adam's; lower it if the loss jumps, raise it with the batch size
     epsilon: settings.Positive = 3e-5  # Adam's; the larger, the less rare words move, and the slower is learning
-    average: bool = True  # judge and write the weights' moving average over about an epoch: better from the fourth epoch on
+    average: bool = (
+        True  # judge and write the weights' moving average over about an epoch: better from the fourth epoch on
+    )
     seed: int = 0  # of the first weights, the order of the batches and dropout
     patience: settings.Count | None = None  # stop after this many epochs without a lower val_loss
     reduce_after: settings.Count | None = (

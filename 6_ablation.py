@@ -45,7 +45,9 @@ class Settings:
     batch_size: settings.Count = 128  # descriptions per step
     learning_rate: settings.Positive = 0.006  # Adam's
     epsilon: settings.Positive = 3e-5  # Adam's; the larger, the less rare words move, and the slower is learning
-    average: bool = True  # judge and write the weights' moving average over about an epoch: better from the fourth epoch on
+    average: bool = (
+        True  # judge and write the weights' moving average over about an epoch: better from the fourth epoch on
+    )
     standardise: bool = True  # features to mean 0 and deviation 1 first, so that no encoder gains by its scale
     patience: settings.Count | None = 3  # stop after this many epochs without a lower val_loss
     beam: settings.Count = 1  # captions under way for each photograph
