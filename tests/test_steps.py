@@ -275,9 +275,9 @@ def test_the_doctor_finds_what_does_not_belong_together(folder, script, capsys):
     script("4_tokenizer").main([])
     kept = files.read_captioner(folder).tokenizer.word_index
     files.write_tokenizer(folder / "tokenizer.pkl", Tokenizer({**kept, "dog": kept["runs"], "runs": kept["dog"]}, 6))
-    files.write_origin(folder / "features.pkl", {"encoder": "0" * 64})
     stored = files.read_features(folder / "features.pkl")
     files.write_features(folder / "features.pkl", {image: stored[image] for image in stored if image != "photo0"})
+    files.write_origin(folder / "features.pkl", {"encoder": "0" * 64})
     files.write_text(folder / "both.txt", "photo5.jpg\nphoto1.jpg\n")
     with pytest.raises(InputError, match="to fix"):
         doctor.main(["--photographs", "Examples", "--dev-images", "both.txt"])
