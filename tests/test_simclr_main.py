@@ -75,7 +75,9 @@ def test_a_users_mistake_is_named(run, labelled, tmp_path):
         encoder.main(["--run", str(tmp_path)])
     with pytest.raises(InputError, match="go together"):
         main.main(options(labelled, tmp_path)[:-4])
+    drawn = (run / "views.png").stat()
     with pytest.raises(InputError, match="width: 4 there, 6 now"):
         main.main([*options(labelled, run), "--width", "6"])
+    assert (run / "views.png").stat().st_mtime_ns == drawn.st_mtime_ns  # nothing of the other run is touched
     with pytest.raises(InputError, match="12 photographs are fewer than --batch-size 13"):
         main.main([*options(labelled, tmp_path), "--batch-size", "13"])
