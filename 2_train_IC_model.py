@@ -27,7 +27,7 @@ class Settings:
     epochs: settings.Count = 20  # times that each description is seen; more only if val_loss still falls
     batch_size: settings.Count = 128  # descriptions per step
     learning_rate: settings.Positive = 0.006  # Adam's; lower it if the loss jumps, raise it with the batch size
-    epsilon: settings.Positive = 3e-5  # Adam's; the larger, the less rare words move, and the slower is learning
+    epsilon: settings.Positive = 3e-5  # Adam's; the larger, the less rare words move: for few descriptions 1e-7
     average: bool = (
         True  # judge and write the weights' moving average over about an epoch: better from the fourth epoch on
     )

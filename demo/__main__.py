@@ -28,7 +28,7 @@ python 1_data_preprocessor.py --photographs {photographs} --captions {text}/Flic
     --encoder {out}/simclr_run/encoder.keras --out {out}
 python 2_train_IC_model.py --features {out}/features.pkl --descriptions {out}/descriptions.txt
     --train-images {text}/Flickr_8k.trainImages.txt --dev-images {text}/Flickr_8k.devImages.txt
-    --out {out}/models --standardise --patience 3
+    --out {out}/models --standardise --learning-rate 0.003 --epsilon 1e-7 --patience 3
 python 3_BLEU.py --model {out}/models --features {out}/features.pkl --descriptions {out}/descriptions.txt
     --references {text}/Flickr8k.token.txt --train-images {text}/Flickr_8k.trainImages.txt
     --test-images {text}/Flickr_8k.testImages.txt --out {out}
@@ -40,7 +40,8 @@ python 5_test.py --photographs {out}/new/Flicker8k_Dataset --model {out}/models 
 python 6_ablation.py --encoders untrained={out}/untrained.keras jigsaw={out}/jigsaw_run/encoder-full.keras
     simclr={out}/simclr_run/encoder.keras --photographs {photographs} --captions {text}/Flickr8k.token.txt
     --train-images {text}/Flickr_8k.trainImages.txt --dev-images {text}/Flickr_8k.devImages.txt
-    --test-images {text}/Flickr_8k.testImages.txt --seeds 2 --out {out}/ablation
+    --test-images {text}/Flickr_8k.testImages.txt --learning-rate 0.003 --epsilon 1e-7
+    --seeds 2 --out {out}/ablation
 """
 CLOSING = """
 Look at
