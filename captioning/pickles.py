@@ -144,8 +144,7 @@ def _stand_ins() -> Mapping[tuple[str, str], Any]:
         dtype = (Dtype(dtype) if isinstance(dtype, str) else dtype).dtype
         if isinstance(data, str):
             data = encode(data, "latin1")  # protocol 2 and older, written by Python 2
-        shape = plausible(shape)
-        if math.prod(shape) * dtype.itemsize != len(data):
+        if math.prod(plausible(shape)) * dtype.itemsize != len(data):
             raise pickle.UnpicklingError(f"an array of shape {shape} and type {dtype} has {len(data)} bytes")
         return np.frombuffer(data, dtype).reshape(shape, order=order)
 

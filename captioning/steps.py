@@ -139,14 +139,8 @@ def train(
     def write(path: Path) -> None:
         files.write_captioner(path, on_raw(model), lessons.tokenizer, lessons.origin)
 
-    kept = {
-        "batch size": batch_size,
-        "learning rate": learning_rate,
-        "epsilon": epsilon,
-        "average": average,
-        "patience": patience,
-        "reduce after": reduce_after,
-    }
+    kept = {"batch size": batch_size, "learning rate": learning_rate, "epsilon": epsilon, "average": average,
+            "patience": patience, "reduce after": reduce_after}  # fmt: skip
     data = {"train data": seen.fingerprint(), "dev data": dev.fingerprint()}
     steps = seen.steps(batch_size)
     history = training.fit(

@@ -77,14 +77,19 @@ def read_run(run: Path) -> Solver:
     state, arrays = training.read_checkpoint(path)
     try:
         kept = state["identity"]
-        build = partial(shared, kept["network"], kept["stem"], kept["width"])
-        files.check_numbers(build, sum(array.size for array in arrays))
-        network = build()
-        model = jigsaw(network, views.tile(kept["size"]), kept["permutations"])
+        build = partial(_build, *(kept[name] for name in ("network", "stem", "width", "size", "permutations")))
+        files.check_numbers(lambda: build()[1], sum(array.size for array in arrays))
+        network, model = build()
         model.set_weights(arrays)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"expected the best weights of a run of jigsaw.main at {path}: {error}") from error
     return Solver(model, network, kept["size"])
+
+
+def _build(network: str, stem: str, width: int, size: int, permutations: int) -> tuple[keras.Model, keras.Model]:
+    """Return the network that the tiles share, and the model around it, as a run's settings have them."""
+    tiles = shared(network, stem, width)
+    return tiles, jigsaw(tiles, views.tile(size), permutations)
 
 
 def read_original(path: Path) -> Solver:

@@ -370,6 +370,8 @@ WIDE = {
     "simclr": (simclr.encoder.read_network, training.CHECKPOINT, {"depth": 18, "stem": "small", "width": 5000}),
     "jigsaw": (jigsaw.encoder.read_run, jigsaw.encoder.BEST,
                {"network": "resnet18", "stem": "small", "width": 5000, "size": 64, "permutations": 5}),
+    "jigsaw's head": (jigsaw.encoder.read_run, jigsaw.encoder.BEST,
+                      {"network": "resnet18", "stem": "small", "width": 4, "size": 64, "permutations": 1 << 30}),
 }  # fmt: skip
 
 
@@ -377,8 +379,8 @@ WIDE = {
 def test_networks_wider_than_their_files(task, refused, tmp_path):
     read, name, identity = WIDE[task]
     state = {"identity": identity, "history": {"loss": []}}
-    training.write_checkpoint(tmp_path / name, state, [keras.Variable(np.zeros(3, "f4"))])
-    refused(lambda path: read(path.parent), tmp_path / name, "more weights than the 3 numbers")
+    training.write_checkpoint(tmp_path / name, state, [keras.Variable(np.zeros(1 << 20, "f4"))])
+    refused(lambda path: read(path.parent), tmp_path / name, "more weights than the 1,048,576 numbers")
 
 
 def test_a_converted_network_wider_than_its_file():
