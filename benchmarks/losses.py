@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
         config.features, config.descriptions, config.train_images, config.dev_images
     )
     trainer = captioner.build_trainer(captioner.build(train.features.shape[1], tokenizer.vocabulary_size))
-    trainer.compile(keras.optimizers.Adam(0.01, epsilon=0.1), "sparse_categorical_crossentropy", jit_compile=False)
+    trainer.compile(keras.optimizers.Adam(0.01, epsilon=0.1), jit_compile=False)
     history = training.fit(
         trainer,
         shuffled(prefixes(train), config.seed),

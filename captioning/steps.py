@@ -172,7 +172,7 @@ def trainer(model: keras.Model, learning_rate: float, epsilon: float, averaged: 
     average = {"use_ema": True, "ema_momentum": 1 - 1 / averaged} if averaged else {}
     optimizer = keras.optimizers.Adam(learning_rate, epsilon=epsilon, **average)
     # Without XLA: each batch has another shape, and it would compile for each.
-    built.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
+    built.compile(optimizer, jit_compile=False)
     return built
 
 

@@ -8,6 +8,7 @@ from tests import original_captioning as original
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 DIMENSION = 6
 DESCRIPTIONS = {
@@ -37,8 +38,13 @@ def models():
 
 def compile_trainer(ours):
     trainer = captioner.build_trainer(ours)
-    trainer.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy", jit_compile=False)
+    trainer.compile(keras.optimizers.SGD(0.0), jit_compile=False)
     return trainer
+
+
+def foretell(ours, inputs):
+    """Return the probabilities that the trainer learns by."""
+    return ours.get_layer("next_word")(captioner.build_trainer(ours).predict_on_batch(inputs))
 
 
 @pytest.mark.parametrize("descriptions", [DESCRIPTIONS, LONG_AND_ODD], ids=["train", "dev"])
@@ -48,7 +54,7 @@ def test_next_words_are_those_of_the_original(models, descriptions):
     expected = theirs.predict(inputs, verbose=0)
     captions = gather(descriptions, FEATURES, TOKENIZER)
     (inputs, words) = captions.batch(np.arange(len(captions.start)))
-    found = captioner.build_trainer(ours).predict_on_batch(inputs)
+    found = foretell(ours, inputs)
     assert captions.next_words == len(words) == len(targets)
     # rows that foretell the tail of a long caption come behind it, as its prefixes do: the order is the same
     np.testing.assert_array_equal(words, targets.argmax(axis=1))
@@ -61,7 +67,7 @@ def test_the_trainer_predicts_what_the_captioner_does(models):
     (places, feature, words), _ = gather(DESCRIPTIONS, FEATURES, TOKENIZER).batch(np.arange(4))
     whole = ours.predict_on_batch([feature, words])
     assert whole.shape == (4, words.shape[1], TOKENIZER.vocabulary_size)
-    found = captioner.build_trainer(ours).predict_on_batch([places, feature, words])
+    found = foretell(ours, [places, feature, words])
     np.testing.assert_allclose(found, whole.reshape(-1, TOKENIZER.vocabulary_size)[places], atol=1e-5)
 
 
@@ -80,6 +86,34 @@ def test_loss_and_val_loss_are_averages_over_next_words(models):
 
     assert history["loss"][0] == pytest.approx(by_hand(DESCRIPTIONS), abs=1e-5)
     assert history["val_loss"][0] == pytest.approx(by_hand(LONG_AND_ODD), abs=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 3, 10])
+def test_crossentropy_and_its_gradients_are_those_of_keras(count):
+    decoded, kernel, bias = (tf.constant(RANDOM.normal(size=s), "float32") for s in [(count, 5), (5, 11), (11,)])
+    words = tf.constant(RANDOM.integers(11, size=count), "int32")
+
+    def keras_own(decoded, kernel, bias, words):
+        logits = decoded @ kernel + bias
+        return tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(words, logits, from_logits=True))
+
+    found, expected = [], []
+    for loss, results in ((captioner.crossentropy, found), (keras_own, expected)):
+        with tf.GradientTape() as tape:
+            tape.watch([decoded, kernel, bias])
+            results += [3 * loss(decoded, kernel, bias, words)]
+        results += tape.gradient(results[0], [decoded, kernel, bias])
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_a_next_word_that_is_all_but_impossible_still_teaches():
+    decoded, kernel, bias = tf.constant([[1.0]]), tf.constant([[0.0, 500.0]]), tf.zeros(2)
+    with tf.GradientTape() as tape:
+        tape.watch(bias)
+        loss = captioner.crossentropy(decoded, kernel, bias, tf.constant([0]))
+    assert 87 < loss < 88
+    np.testing.assert_allclose(tape.gradient(loss, bias), [-1, 1])
 
 
 def test_a_saved_captioner_holds_nothing_of_the_trainer(models, tmp_path):
