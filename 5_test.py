@@ -96,7 +96,7 @@ def show(captions: dict[Path, Caption], unreadable: dict[str, str], page: Path) 
 
 def describer(models: Models, beam: int) -> Callable[[BinaryIO], list[Caption]]:
     """Return what gives an open photograph its captions, the best first."""
-    network = features.Network(models.encoder)
+    network = features.Network(models.encoder, batch_size=1)
 
     def describe_one(photograph: BinaryIO) -> list[Caption]:
         pixels = photographs.read(photograph, network.height, network.width)  # (H, W, 3)

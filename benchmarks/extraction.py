@@ -47,11 +47,12 @@ def main(arguments: list[str] | None = None) -> None:
 def measure(encoder: keras.Model, paths: Sequence[Path], rounds: int) -> tuple[dict[str, float], float, float]:
     """Return photographs a second by way, the seconds of a graph's set-up, and how far bfloat16 features are off, relatively."""
     start = time.perf_counter()
-    exact = Network(encoder)
+    exact = Network(encoder, batch_size=BATCH)
     exact(np.stack([photographs.read(path, exact.height, exact.width) for path in paths[:BATCH]]))
     set_up = time.perf_counter() - start
+    quick = Network(encoder, "bfloat16", BATCH)
     ready = np.stack([photographs.read(path, exact.height, exact.width) for path in paths])
-    references = by_batches(exact, ready)
+    references = exact(ready)
     few = paths[: max(1, len(paths) // 4)]
     turns = {
         "predict, one by one": (lambda: one_by_one(lambda pixels: encoder.predict(pixels, verbose=0), exact, few), few),
@@ -59,13 +60,15 @@ def measure(encoder: keras.Model, paths: Sequence[Path], rounds: int) -> tuple[d
             lambda: one_by_one(lambda pixels: encoder(pixels, training=False).numpy(), exact, few),
             few,
         ),
-        "ready tensors": (lambda: by_batches(exact, ready), paths),
+        "ready tensors": (lambda: exact(ready), paths),
         "float32": (lambda: live(exact, paths), paths),
+        "bfloat16": (lambda: live(quick, paths), paths),
     }
-    speeds = take_turns(turns, rounds)
-    quick = Network(encoder, "bfloat16")  # last: it changes how TensorFlow optimises every graph
-    speeds |= take_turns({"bfloat16": (lambda: live(quick, paths), paths)}, rounds)
-    return speeds, set_up, float(np.abs(live(quick, paths) - references).max() / np.abs(references).max())
+    return (
+        take_turns(turns, rounds),
+        set_up,
+        float(np.abs(live(quick, paths) - references).max() / np.abs(references).max()),
+    )
 
 
 def take_turns(ways: dict[str, tuple[Callable[[], np.ndarray], Sequence[Path]]], rounds: int) -> dict[str, float]:
@@ -84,14 +87,9 @@ def one_by_one(call: Callable[[np.ndarray], np.ndarray], network: Network, paths
     return np.concatenate([call(photographs.read(path, network.height, network.width)[None]) for path in paths])
 
 
-def by_batches(network: Network, pixels: np.ndarray) -> np.ndarray:
-    """Call the network on photographs that are decoded already."""
-    return np.concatenate([network(pixels[first : first + BATCH]) for first in range(0, len(pixels), BATCH)])
-
-
 def live(network: Network, paths: Sequence[Path]) -> np.ndarray:
     """Step 1's way: decode in threads beside the network."""
-    return np.concatenate([batch.features for batch in features.batches(network, paths, BATCH)])
+    return np.concatenate([batch.features for batch in features.batches(network, paths)])
 
 
 def report(speeds: dict[str, float], set_up: float, deviation: float) -> None:

@@ -6,43 +6,12 @@ columns. The library's own gradients are slow on maps of 2 to 8 pixels, and Kera
 than TensorFlow's fused operation.
 """
 
-from functools import cache
-
 from captioning import devices
+from captioning.convolutions import winograd
 
 import keras
-import numpy as np
 import tensorflow as tf
-from keras import layers, ops
-
-# By the outputs of a tile: transform of the kernel G, of the input B^T and of the output A^T (Lavin & Gray, section 4).
-TRANSFORMS = {
-    1: ([[0, 1, 0]], [[0, 1, 0]], [[1]]),  # of a single pixel: all but the kernel's centre meets the padding
-    2: (
-        [[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]],
-        [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]],
-        [[1, 1, 1, 0], [0, 1, -1, -1]],
-    ),
-    4: (
-        [
-            [1 / 4, 0, 0],
-            [-1 / 6, -1 / 6, -1 / 6],
-            [-1 / 6, 1 / 6, -1 / 6],
-            [1 / 24, 1 / 12, 1 / 6],
-            [1 / 24, -1 / 12, 1 / 6],
-            [0, 0, 1],
-        ],
-        [
-            [4, 0, -5, 0, 1, 0],
-            [0, -4, -4, 1, 1, 0],
-            [0, 4, -4, -1, 1, 0],
-            [0, -2, -1, 2, 1, 0],
-            [0, 2, -1, -2, 1, 0],
-            [0, 4, 0, -5, 0, 1],
-        ],
-        [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
-    ),
-}
+from keras import layers
 
 
 def accelerate(network: keras.Model) -> keras.Model:
@@ -95,37 +64,3 @@ class Normalisation(layers.BatchNormalization):
         for average, value in (self.moving_mean, mean), (self.moving_variance, variance * (count - 1) / count):
             average.assign(average * self.momentum + value * (1 - self.momentum))  # biased variance, as Keras keeps it
         return x
-
-
-def winograd(x, kernel):
-    """Convolve (N, H, W, C), H and W static, with a (3, 3, C, filters) kernel: stride 1, padding "same", (N, H, W, filters)."""
-    _, height, width, channels = x.shape
-    filters = kernel.shape[-1]
-    size, rows_of_kernel, rows_in, rows_out = transforms(height)  # size 6 (or 4, or 1): a tile and its margin
-    other, columns_of_kernel, columns_in, columns_out = transforms(width)
-    kernel = ops.matmul(np.kron(rows_of_kernel, columns_of_kernel), ops.reshape(kernel, (9, channels * filters)))
-    kernel = ops.reshape(kernel, (size, 1, other, channels, filters))
-    x = ops.transpose(x, (1, 2, 0, 3))  # (H, W, N, C)
-    x = ops.matmul(rows_in, ops.reshape(x, (height, -1)))  # (6 x H / 4, W x N x C)
-    x = ops.matmul(columns_in, ops.reshape(x, (len(rows_in), width, -1)))  # (6 x H / 4, 6 x W / 4, N x C)
-    x = ops.reshape(x, (size, len(rows_in) // size, other, -1, channels))  # (6, H / 4, 6, W / 4 x N, C)
-    x = ops.matmul(x, ops.cast(kernel, x.dtype))  # (6, H / 4, 6, W / 4 x N, filters)
-    x = ops.matmul(columns_out, ops.reshape(x, (len(rows_in), len(columns_in), -1)))
-    x = ops.matmul(rows_out, ops.reshape(x, (len(rows_in), -1)))
-    return ops.transpose(ops.reshape(x, (height, width, -1, filters)), (2, 0, 1, 3))
-
-
-@cache
-def transforms(length: int) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
-    """Return a tile's inputs, and the matrices of kernel, input and output for a line of `length` pixels padded with zeros."""
-    outputs = 4 if length > 2 else length
-    of_kernel, of_input, of_output = (np.array(matrix, "float32") for matrix in TRANSFORMS[outputs])
-    inputs, tiles = len(of_input), -(-length // outputs)
-    into = np.zeros((inputs, tiles, tiles * outputs + 2), "float32")
-    out = np.zeros((tiles * outputs, inputs, tiles), "float32")
-    for tile in range(tiles):
-        first = tile * outputs
-        into[:, tile, first : first + outputs + 2] = of_input
-        out[first : first + outputs, :, tile] = of_output
-    into = into[:, :, 1 : length + 1].reshape(inputs * tiles, length)
-    return inputs, of_kernel, into, out[:length].reshape(length, inputs * tiles)

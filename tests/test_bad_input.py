@@ -63,6 +63,11 @@ def as_encoder(model: keras.Model) -> Callable[[Path], object]:
     return lambda folder: files.write_model(folder / "encoder.keras", model)
 
 
+def diverged(model: keras.Model) -> keras.Model:
+    model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
+    return model
+
+
 def features(change: Callable[[dict], dict]) -> Callable[[Path], object]:
     def rewrite(folder: Path) -> None:
         path = folder / "features.pkl"
@@ -269,6 +274,8 @@ ROWS = {
     "an encoder of grey": Row(ONE, r"in encoder\.keras; found uint8 \(None, 8, 8, 1\)", as_encoder(toy_encoder(channels=1))),
     "an encoder of infinities": Row(ONE, r"features are not finite in the batch of .*photo0\.png",
         as_encoder(toy_encoder(scale=float("inf")))),
+    "an encoder of a training that diverged": Row(ONE, "the encoder's weights are not finite: check its file",
+        as_encoder(diverged(toy_encoder()))),
     "another encoder": Row(FIVE, r"expected the features of the encoder .* in encoder\.keras", as_encoder(toy_encoder(scale=2))),
     "an encoder of another length": Row(FIVE, r"features of 4 numbers, .* found 7 in encoder\.keras",
         as_encoder(toy_encoder(dimension=7))),

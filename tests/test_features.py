@@ -10,6 +10,7 @@ from unittest.mock import Mock
 from benchmarks import extraction
 from captioning import features, files, photographs
 from captioning.errors import InputError
+from pretext.encoder import untrained
 from tests.conftest import ROOT
 
 import keras
@@ -17,13 +18,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-
-
-@pytest.fixture(autouse=True)
-def float32_afterwards():
-    """The precision is TensorFlow's own setting for the whole process: later tests must not compute in bfloat16."""
-    yield
-    tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": False})
 
 
 @pytest.fixture(scope="session")
@@ -66,6 +60,24 @@ def test_bfloat16_features_are_within_a_hundredth(photographs_folder, encoder):
     exact, quick = (features.extract(encoder, paths, precision=precision)[0] for precision in ("float32", "bfloat16"))
     for image, feature in exact.items():
         assert np.abs(quick[image] - feature).max() <= 1e-2 * np.abs(feature).max()
+
+
+def test_bfloat16_begins_after_a_quarter_of_the_convolutions_and_ends_with_the_encoder():
+    network = features.Network(untrained("resnet18", "untrained", 32, "small"), "bfloat16", 2)
+    assert sum(operation.type == "Conv2D" for operation in network.exact.graph.get_operations()) == 5  # of 20
+    assert network.quick.inputs[0].shape == (2, 8, 8, 64)  # as the first stage gives it
+    network(np.zeros((2, 32, 32, 3), "uint8"))
+    assert not tf.config.optimizer.get_experimental_options()["auto_mixed_precision_onednn_bfloat16"]
+
+
+def test_bfloat16_takes_encoders_that_are_nowhere_narrow():
+    pixels = keras.Input((4, 4, 3), dtype="uint8")
+    x = keras.layers.Rescaling(1 / 255)(pixels)
+    for _ in range(4):
+        x = keras.layers.Conv2D(3, 1)(x) + keras.ops.cast(pixels, "float32")
+    encoder = keras.Model(pixels, keras.layers.GlobalAveragePooling2D()(x))
+    pixels = np.full((3, 4, 4, 3), 200, "uint8")
+    np.testing.assert_allclose(features.Network(encoder, "bfloat16")(pixels), encoder(pixels), rtol=2e-2, atol=1)
 
 
 def test_decoding_keeps_order_and_stays_close_ahead(tmp_path, monkeypatch):
