@@ -490,7 +490,9 @@ def _best_captioner(folder: Path) -> Path:
         raise InputError(
             f"expected a captioner (model-ep...-val_loss....keras) in {folder}, found none; run 2_train_IC_model.py"
         )
-    best = min(sorted(found), key=found.get)
+    best = min(
+        sorted(found, reverse=True), key=found.get
+    )  # of equal ones the last: each was written for a lower val_loss
     print(f"captioner: {best}")
     return best
 

@@ -149,11 +149,11 @@ def test_tokenizer_goes_and_comes(tmp_path):
 
 
 def test_captioner_remembers(model, tmp_path):
-    """A captioner comes back with its vocabulary, the origin of its features and equal weights; a folder gives the lowest val_loss."""
-    files.write_captioner(tmp_path / "model-ep001-loss5.000-val_loss4.100.keras", model, TOKENIZER, ORIGIN)
-    files.write_captioner(
-        tmp_path / "model-ep002-loss4.000-val_loss10.200.keras", captioner.build(6, 4), TOKENIZER, None
-    )
+    """A captioner comes back with its vocabulary, the origin of its features and equal weights; a folder gives the last of the lowest val_loss."""
+    other = captioner.build(6, 4)
+    files.write_captioner(tmp_path / "model-ep001-loss5.000-val_loss4.100.keras", other, TOKENIZER, None)
+    files.write_captioner(tmp_path / "model-ep002-loss4.500-val_loss4.100.keras", model, TOKENIZER, ORIGIN)
+    files.write_captioner(tmp_path / "model-ep003-loss4.000-val_loss10.200.keras", other, TOKENIZER, None)
     read = files.read_captioner(tmp_path)
     assert read.tokenizer == TOKENIZER and read.origin == ORIGIN
     for ours, theirs in zip(read.model.get_weights(), model.get_weights(), strict=True):
