@@ -64,11 +64,8 @@ def measure(encoder: keras.Model, paths: Sequence[Path], rounds: int) -> tuple[d
         "float32": (lambda: live(exact, paths), paths),
         "bfloat16": (lambda: live(quick, paths), paths),
     }
-    return (
-        take_turns(turns, rounds),
-        set_up,
-        float(np.abs(live(quick, paths) - references).max() / np.abs(references).max()),
-    )
+    deviation = np.abs(live(quick, paths) - references).max() / np.abs(references).max()
+    return take_turns(turns, rounds), set_up, float(deviation)
 
 
 def take_turns(ways: dict[str, tuple[Callable[[], np.ndarray], Sequence[Path]]], rounds: int) -> dict[str, float]:
