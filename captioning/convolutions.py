@@ -5,6 +5,7 @@ products (Lavin & Gray 2015, arXiv 1509.09308). The transforms of whole rows and
 photographs come after rows and columns.
 """
 
+from collections import defaultdict
 from functools import cache
 from typing import NamedTuple
 
@@ -32,15 +33,16 @@ def folded(model: keras.Model, winograd: bool) -> keras.Model:
         if layer.weights and not isinstance(layer, keras.Model)
     }
     convolution = WinogradConvolution if winograd else Convolution
-    changed, dropped = {}, set()
+    changed, dropped = defaultdict(dict), set()
     for layer in model.layers:
         taker = _only_taker(layer, model)
-        if type(layer) is layers.ZeroPadding2D and layer.padding == ((1, 1), (1, 1)) and _takes_padding(taker):
+        pads = type(layer) is layers.ZeroPadding2D and layer.padding == ((1, 1), (1, 1))
+        if pads and suits_winograd(taker) and taker.padding == "valid":
             dropped.add(layer.name)
-            changed[taker.name] = changed.get(taker.name, {}) | {"padding": "same"}
+            changed[taker.name]["padding"] = "same"
         if _takes_convolution(taker, layer):
             dropped.add(taker.name)
-            changed[layer.name] = changed.get(layer.name, {}) | {"use_bias": True}
+            changed[layer.name]["use_bias"] = True
             weights[layer.name], weights[taker.name] = _fold(layer, taker), []
 
     def copy(layer: layers.Layer) -> layers.Layer:
@@ -49,7 +51,7 @@ def folded(model: keras.Model, winograd: bool) -> keras.Model:
         if layer.name in dropped:
             return Nothing(name=layer.name)
         kind = convolution if type(layer) is layers.Conv2D else type(layer)
-        return kind.from_config(layer.get_config() | changed.get(layer.name, {}))
+        return kind.from_config(layer.get_config() | changed[layer.name])
 
     fast = keras.models.clone_model(model, clone_function=copy)
     for name, values in weights.items():
@@ -70,12 +72,10 @@ def _takes_convolution(normalisation: layers.Layer | None, layer: layers.Layer) 
     return linear and type(normalisation) is layers.BatchNormalization and normalisation.axis in (-1, 3)
 
 
-def _takes_padding(layer: layers.Layer | None) -> bool:
-    """Tell whether a layer is a 3x3 convolution that leaves a margin of a pixel out, and none besides."""
-    return type(layer) is layers.Conv2D and layer.padding == "valid" and _is_plain(layer)
-
-
-def _is_plain(layer: layers.Conv2D) -> bool:
+def suits_winograd(layer: layers.Layer | None) -> bool:
+    """Tell whether a layer is a 3x3 convolution that neither strides, nor is dilated, nor grouped."""
+    if not isinstance(layer, layers.Conv2D):
+        return False
     shape = layer.kernel_size, layer.strides, layer.dilation_rate, layer.groups
     return shape == ((3, 3), (1, 1), (1, 1), 1)
 
@@ -120,7 +120,11 @@ class WinogradConvolution(Convolution):
     def _pays(self, count: int | None, height: int | None, width: int | None) -> bool:
         known = None not in (count, height, width)
         return (
-            known and _is_plain(self) and self.padding == "same" and count >= FEWEST and max(height, width) <= LONGEST
+            known
+            and suits_winograd(self)
+            and self.padding == "same"
+            and count >= FEWEST
+            and max(height, width) <= LONGEST
         )
 
 

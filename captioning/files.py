@@ -490,9 +490,8 @@ def _best_captioner(folder: Path) -> Path:
         raise InputError(
             f"expected a captioner (model-ep...-val_loss....keras) in {folder}, found none; run 2_train_IC_model.py"
         )
-    best = min(
-        sorted(found, reverse=True), key=found.get
-    )  # of equal ones the last: each was written for a lower val_loss
+    # Of equal ones the last: each was written for a lower val_loss, with more digits than its name has.
+    best = min(sorted(found, reverse=True), key=found.get)
     print(f"captioner: {best}")
     return best
 

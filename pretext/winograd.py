@@ -1,13 +1,11 @@
 """ResNets for training on processors: the same functions as Keras' layers, arranged as what processors do best.
 
-A 3x3 convolution by Winograd's minimal filtering (Lavin & Gray 2015, arXiv 1509.09308) multiplies 4 times less for each tile of
-4x4 outputs, and its transforms of whole rows and columns are matrix products too once the photographs come after rows and
-columns. The library's own gradients are slow on maps of 2 to 8 pixels, and Keras' batch statistics pass over memory more often
-than TensorFlow's fused operation.
+3x3 convolutions go by Winograd's way (`captioning.convolutions`), with its gradients: the library's own are slow on maps of 2 to 8
+pixels. Keras' batch statistics pass over memory more often than TensorFlow's fused operation.
 """
 
 from captioning import devices
-from captioning.convolutions import winograd
+from captioning.convolutions import suits_winograd, winograd
 
 import keras
 import tensorflow as tf
@@ -19,7 +17,7 @@ def accelerate(network: keras.Model) -> keras.Model:
 
     Layers keep their names and weights their order: `network.set_weights(fast.get_weights())` brings the training back.
     """
-    convolutions = {layer.name for layer in network.layers if _fits(layer)}
+    convolutions = {layer.name for layer in network.layers if suits_winograd(layer)}
 
     def clone(layer: layers.Layer) -> layers.Layer:
         if layer.name in convolutions:
@@ -38,10 +36,6 @@ def accelerate(network: keras.Model) -> keras.Model:
 def for_training(network: keras.Model, winograd: bool) -> keras.Model:
     """Return the network, or its fast copy where that is wanted and there is no GPU."""
     return accelerate(network) if winograd and not devices.has_gpu() else network
-
-
-def _fits(layer: layers.Layer) -> bool:
-    return type(layer) is layers.Conv2D and layer.kernel_size == (3, 3) and layer.strides == (1, 1)
 
 
 class Convolution(layers.Conv2D):
