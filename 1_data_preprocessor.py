@@ -32,7 +32,7 @@ class Settings:
     shard: str | None = None  # i/n: only the i-th of n parts of the photographs
     merge: bool = False  # join the features that all shards left in --out, instead of computing any
     batch_size: settings.Count = 32  # photographs per forward pass
-    precision: features.Precision = "float32"  # bfloat16 is quicker on processors with instructions for it
+    precision: features.Precision = "float32"  # bfloat16 is used where it is faster: with AMX, or AMD's Zen 4 on
     cleaning: Cleaning = "seed"  # seed drops one-letter words such as "a", as the original; natural keeps them
 
 

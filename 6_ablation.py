@@ -40,7 +40,7 @@ class Settings:
     out: Path = Path("ablation")  # folder for everything that is written
     seeds: settings.Count = 3  # captioners for each encoder, with the seeds 0, 1, ...
     cleaning: Cleaning = "seed"  # seed drops one-letter words such as "a", as the original; natural keeps them
-    precision: features.Precision = "float32"  # of step 1; bfloat16 is quicker on processors with instructions for it
+    precision: features.Precision = "float32"  # of step 1; bfloat16 is used where it is faster
     epochs: settings.Count = 20  # times that each description is seen, at most
     batch_size: settings.Count = 128  # descriptions per step
     learning_rate: settings.Positive = 0.006  # Adam's

@@ -50,7 +50,7 @@ def measure(encoder: keras.Model, paths: Sequence[Path], rounds: int) -> tuple[d
     exact = Network(encoder, batch_size=BATCH)
     exact(np.stack([photographs.read(path, exact.height, exact.width) for path in paths[:BATCH]]))
     set_up = time.perf_counter() - start
-    quick = Network(encoder, "bfloat16", BATCH)
+    quick = Network(encoder, features.settle("bfloat16"), BATCH)
     ready = np.stack([photographs.read(path, exact.height, exact.width) for path in paths])
     references = exact(ready)
     few = paths[: max(1, len(paths) // 4)]
@@ -95,17 +95,8 @@ def report(speeds: dict[str, float], set_up: float, deviation: float) -> None:
         print(f"step 1 in {way}, photographs a second against {against}: {speeds[way] / speeds[against]:.2f}x "
               f"({speeds[way]:.1f}/s against {speeds[against]:.1f}/s)")  # fmt: skip
     print(f"time of step 1 in float32 against ready tensors: {speeds['ready tensors'] / speeds['float32']:.2f}x")
-    print(f"bfloat16 features differ by at most {deviation:.4f} of the largest{'' if has_bfloat16() else NO_BFLOAT16}")
+    print(f"bfloat16 features differ by at most {deviation:.4f} of the largest")
     print(f"set-up of a graph, once an encoder: {set_up:.1f} s")
-
-
-NO_BFLOAT16 = " (this processor has no bfloat16 instructions: it computed in float32)"
-
-
-def has_bfloat16() -> bool:
-    """Tell whether the processor has instructions for bfloat16 (Linux; elsewhere it is not known, and assumed)."""
-    information = Path("/proc/cpuinfo")
-    return not information.exists() or "bf16" in information.read_text()
 
 
 def untrained_resnet50() -> keras.Model:

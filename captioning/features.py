@@ -42,8 +42,8 @@ class Network:
     """An encoder as a graph of constants, for batches of one size, with its convolutions arranged for processors.
 
     It takes uint8 (N, H, W, 3), N >= 1, and returns float32 (N, D). "bfloat16" lets processors that have instructions for it
-    compute in it from the second quarter of the convolutions on; others, and GPUs, stay with float32. What is rounded
-    earlier would go through them all, and put features off by 0.02 of the largest in place of 0.01.
+    compute in it from the second quarter of the convolutions on. What is rounded earlier would go through them all, and
+    put features off by 0.02 of the largest in place of 0.01.
 
     :raises InputError: the encoder's weights are not finite.
     """
@@ -101,6 +101,14 @@ def _narrow(graph: tf.types.experimental.ConcreteFunction) -> tf.Tensor:
     return narrow
 
 
+def settle(precision: Precision) -> Precision:
+    """Return the precision to compute in: bfloat16 only where it is faster, and a line says so where it is not."""
+    if precision == "bfloat16" and not devices.faster_in_bfloat16():
+        print("bfloat16 is not known to be faster than float32 here: features are computed in float32")
+        return "float32"
+    return precision
+
+
 def needs(encoder: keras.Model, count: int, batch_size: int) -> tuple[float, float]:
     """Foresee the bytes of disk and of memory that `extract_resumably` takes for `count` photographs.
 
@@ -112,15 +120,13 @@ def needs(encoder: keras.Model, count: int, batch_size: int) -> tuple[float, flo
     return 2 * 4 * count * encoder.output_shape[-1], max(1e9, 3e9 * pixels)
 
 
-def extract(
-    encoder: keras.Model, paths: Sequence[Path], batch_size: int = 32, precision: Precision = "float32"
-) -> Extraction:
+def extract(encoder: keras.Model, paths: Sequence[Path], batch_size: int = 32) -> Extraction:
     """Return the features of some photographs.
 
     :raises InputError: no file can be decoded, two share an image id, or a feature is not finite.
     """
     ids = photographs.by_id(paths)
-    return _join(ids, batches(Network(encoder, precision, min(batch_size, len(paths))), paths))
+    return _join(ids, batches(Network(encoder, batch_size=min(batch_size, len(paths))), paths))
 
 
 def extract_resumably(

@@ -63,6 +63,7 @@ def write_features(
 
     :raises InputError: as `features.extract`.
     """
+    precision = features.settle(precision)
     machine.warn(path.parent, *features.needs(encoder, len(paths), batch_size))
     partial, fingerprint = path.with_suffix(".partial"), files.fingerprint(encoder)
     extracted, skipped = features.extract_resumably(encoder, paths, partial, fingerprint, batch_size, precision)

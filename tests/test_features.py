@@ -1,5 +1,6 @@
 """Step 1: features in order, whatever the batch size, and after any interruption; what it says and writes."""
 
+import json
 import re
 import shutil
 import signal
@@ -8,7 +9,7 @@ import sys
 from unittest.mock import Mock
 
 from benchmarks import extraction
-from captioning import features, files, photographs
+from captioning import devices, features, files, photographs
 from captioning.errors import InputError
 from pretext.encoder import untrained
 from tests.conftest import ROOT
@@ -57,9 +58,27 @@ def test_features_are_the_encoders_for_any_batch_size(photographs_folder, encode
 
 def test_bfloat16_features_are_within_a_hundredth(photographs_folder, encoder):
     paths = photographs.list_photographs(photographs_folder)
-    exact, quick = (features.extract(encoder, paths, precision=precision)[0] for precision in ("float32", "bfloat16"))
-    for image, feature in exact.items():
-        assert np.abs(quick[image] - feature).max() <= 1e-2 * np.abs(feature).max()
+    pixels = np.stack([photographs.read(path, 32, 32) for path in paths])
+    exact, quick = (features.Network(encoder, precision)(pixels) for precision in ("float32", "bfloat16"))
+    assert np.abs(quick - exact).max() <= 1e-2 * np.abs(exact).max()
+
+
+@pytest.mark.parametrize(("processor", "faster"), [
+    ("vendor_id : GenuineIntel\nflags : fpu avx512f avx512_bf16 amx_bf16 amx_tile", True),  # Sapphire Rapids
+    ("vendor_id : GenuineIntel\nflags : fpu avx512f avx512_bf16", False),  # the same, its AMX hidden: measured
+    ("vendor_id : AuthenticAMD\nflags : fpu avx512f avx512_bf16", True),  # Zen 4 and 5: measured
+    ("vendor_id : AuthenticAMD\nflags : fpu avx2", False),
+    (None, False),
+])  # fmt: skip
+def test_bfloat16_is_computed_in_where_it_is_faster(step, arguments, tmp_path, capsys, monkeypatch, processor, faster):
+    monkeypatch.setattr(devices, "has_gpu", lambda: False)
+    monkeypatch.setattr(devices, "PROCESSORS", tmp_path / "cpuinfo")
+    if processor:
+        devices.PROCESSORS.write_text(processor)
+    step.main([*arguments, "--precision", "bfloat16"])
+    assert ("computed in float32" in capsys.readouterr().out) != faster
+    origin = json.loads((tmp_path / "out" / "features.json").read_text())
+    assert origin["precision"] == ("bfloat16" if faster else "float32")
 
 
 def test_bfloat16_begins_after_a_quarter_of_the_convolutions_and_ends_with_the_encoder():
@@ -170,9 +189,10 @@ def test_a_torn_batch_is_done_again(step, arguments, interrupted, capsys, lost, 
 
 @pytest.mark.parametrize("change", ["precision", "photograph", "encoder"])
 def test_what_belongs_to_another_run_is_not_resumed(
-    step, arguments, interrupted, photographs_folder, tmp_path, capsys, change
+    step, arguments, interrupted, photographs_folder, tmp_path, capsys, monkeypatch, change
 ):
     if change == "precision":
+        monkeypatch.setattr(devices, "faster_in_bfloat16", lambda: True)
         arguments = [*arguments, "--precision", "bfloat16"]
     elif change == "photograph":
         Image.new("RGB", (40, 40)).save(photographs_folder / "photo0.jpg")
