@@ -28,7 +28,8 @@ def has_gpu() -> bool:
 def faster_in_bfloat16() -> bool:
     """Tell whether TensorFlow computes on a processor that multiplies faster in bfloat16 than in float32.
 
-    AMD's do from Zen 4 on, and Intel's with AMX; Intel's with AVX512_BF16 alone take nearly twice as long. Outside Linux it is not known.
+    AMD's do from Zen 4 on, and Intel's with AMX by their maker's word; with AVX512_BF16 alone these take nearly twice as long. Outside Linux
+    it is not known.
     """
     known = PROCESSORS.read_text() if PROCESSORS.exists() else ""
     return not has_gpu() and ("amx_bf16" in known or ("AuthenticAMD" in known and "avx512_bf16" in known))
