@@ -4,7 +4,9 @@ The LSTM never sees the photograph: its states are added to the feature's projec
 all next words are predicted at once, with the arithmetic of one prediction for each prefix.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+from captioning import devices
 
 import keras
 import numpy as np
@@ -56,6 +58,22 @@ def build_trainer(captioner: keras.Model) -> Trainer:
     trainer = Trainer([real_tokens, *captioner.inputs], captioner.get_layer("decoder_dense")(merged), name="trainer")
     trainer.next_word = captioner.get_layer("next_word")
     return trainer
+
+
+class Adam(keras.optimizers.Adam):
+    """Keras' own, its step compiled on processors: once over memory, not once for each operation on millions of weights.
+
+    A word that a batch has twice counts with the sum of its gradients, as in Keras 2; Keras 3 squares each by itself.
+    """
+
+    def apply(
+        self, grads: Sequence[tf.Tensor | tf.IndexedSlices], trainable_variables: Sequence[keras.Variable]
+    ) -> None:
+        @tf.function(autograph=False, jit_compile=not devices.has_gpu())
+        def step(*grads: tf.Tensor) -> None:
+            super(Adam, self).apply(grads, trainable_variables)
+
+        step(*map(tf.convert_to_tensor, grads))  # XLA does not know IndexedSlices
 
 
 @tf.custom_gradient

@@ -171,8 +171,8 @@ def trainer(model: keras.Model, learning_rate: float, epsilon: float, averaged: 
     """Return a captioner's compiled trainer, whose optimizer averages the weights over about so many steps."""
     built = captioner.build_trainer(model)
     average = {"use_ema": True, "ema_momentum": 1 - 1 / averaged} if averaged else {}
-    optimizer = keras.optimizers.Adam(learning_rate, epsilon=epsilon, **average)
-    # Without XLA: each batch has another shape, and it would compile for each.
+    optimizer = captioner.Adam(learning_rate, epsilon=epsilon, **average)
+    # The rest without XLA: each batch has another shape, and it would compile for each.
     built.compile(optimizer, jit_compile=False)
     return built
 

@@ -116,6 +116,28 @@ def test_a_next_word_that_is_all_but_impossible_still_teaches():
     np.testing.assert_allclose(tape.gradient(loss, bias), [-1, 1])
 
 
+@pytest.mark.parametrize("wrap", [lambda optimizer: optimizer, keras.optimizers.LossScaleOptimizer])
+def test_a_compiled_step_of_adam_is_that_of_keras_on_whole_gradients(wrap):
+    rows, shape = tf.constant([5, 0, 5, 2]), tf.constant([7, 3])  # of a table: the first is there twice
+    sparse = [
+        (tf.IndexedSlices(tf.constant(RANDOM.normal(size=(4, 3)), "float32"), rows, shape), tf.ones((3, 2)) * step)
+        for step in range(3)
+    ]
+    whole = [(tf.convert_to_tensor(table), kernel) for table, kernel in sparse]
+
+    def reach(kind, gradients):
+        optimizer = wrap(kind(0.006, epsilon=3e-5, use_ema=True, ema_momentum=0.9))
+        weights = [keras.Variable(np.ones(shape), dtype="float32") for shape in ((7, 3), (3, 2))]
+        optimizer.build(weights)
+        step = tf.function(lambda pair: optimizer.apply_gradients(zip(pair, weights, strict=True)))
+        for pair in gradients:
+            step(pair)
+        return [*weights, *optimizer.variables]
+
+    for ours, theirs in zip(reach(captioner.Adam, sparse), reach(keras.optimizers.Adam, whole), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-7)
+
+
 def test_a_saved_captioner_holds_nothing_of_the_trainer(models, tmp_path):
     ours, _ = models
     captioner.build_trainer(ours)
