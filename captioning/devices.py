@@ -15,9 +15,11 @@ PROCESSORS = Path("/proc/cpuinfo")
 
 
 def prepare(policy: Policy = "float32") -> None:
-    """Let a GPU's memory grow as needed instead of taking it all, and build layers from now on in this precision."""
+    """Build layers from now on in this precision; let a GPU's memory grow as needed, and the GPU add up in the same order each time."""
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     keras.config.set_dtype_policy(policy)
+    if tf.config.list_physical_devices("GPU"):  # on processors all that is computed is the same each time as it is
+        tf.config.experimental.enable_op_determinism()
 
 
 def has_gpu() -> bool:

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # tests that run at the same time share a GPU
+os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # what they compare is float32, not its first 10 bits
 
 from captioning import files
 
@@ -19,7 +21,10 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
+
+tf.config.experimental.enable_tensor_float_32_execution(False)
 
 ROOT = Path(__file__).parents[1]
 TOKEN = "Flickr8k_text/Flickr8k.token.txt"

@@ -22,7 +22,7 @@ def build(dimension: int, vocabulary_size: int, maximum_length: int) -> keras.Mo
     prefix = keras.Input((maximum_length,))
     read = layers.Embedding(vocabulary_size, 256, mask_zero=True, name="word_embedding")(prefix)
     read = layers.Dropout(0.5)(read)
-    read = layers.LSTM(256, name="lstm")(read)
+    read = layers.LSTM(256, use_cudnn=False, name="lstm")(read)  # cuDNN takes no zeros on the left
     decoded = layers.Dense(256, activation="relu", name="decoder_dense")(layers.add([seen, read]))
     next_word = layers.Dense(vocabulary_size, activation="softmax", name="next_word")(decoded)
     model = keras.Model([feature, prefix], next_word)

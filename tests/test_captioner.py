@@ -153,11 +153,11 @@ def test_a_saved_captioner_holds_nothing_of_the_trainer(models, tmp_path):
 def test_a_captioner_of_standardised_features_takes_them_as_they_are(models):
     ours, _ = models
     captions = gather(DESCRIPTIONS, FEATURES, TOKENIZER)
-    mean, deviation = captions.features.mean(axis=0), captions.features.std(axis=0) + 1e-6
-    standardised = captions.standardised(mean, deviation)
+    mean, scale = captions.features.mean(axis=0), captions.features.std(axis=0) + 1e-6
+    standardised = captions.standardised(mean, scale)
     np.testing.assert_allclose(standardised.features.mean(axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(standardised.features.std(axis=0), 1, atol=1e-3)
-    raw = captioner.on_raw_features(ours, mean, deviation)
+    raw = captioner.on_raw_features(ours, mean, scale)
     found, expected = (
         model.predict_on_batch(list(part.batch(np.arange(4))[0][1:]))
         for model, part in ((raw, captions), (ours, standardised))
@@ -168,11 +168,11 @@ def test_a_captioner_of_standardised_features_takes_them_as_they_are(models):
 def test_probabilities_are_float32_in_mixed_precision():
     policy = keras.config.dtype_policy()
     try:
-        keras.config.set_dtype_policy("mixed_bfloat16")
+        keras.config.set_dtype_policy("mixed_float16")
         ours = captioner.build(DIMENSION, TOKENIZER.vocabulary_size)
     finally:
         keras.config.set_dtype_policy(policy)
-    assert ours.get_layer("lstm").compute_dtype == "bfloat16"
+    assert ours.get_layer("lstm").compute_dtype == "float16"
     history = (
         compile_trainer(ours)
         .fit(gather(DESCRIPTIONS, FEATURES, TOKENIZER).ordered(2), verbose=0, shuffle=False)

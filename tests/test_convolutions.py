@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from captioning import convolutions
+from captioning import convolutions, devices
 from captioning.convolutions import folded
 from captioning.features import Network
 from pretext.encoder import encoder
@@ -40,6 +40,7 @@ def test_tiles_multiply_least_and_are_of_seven_outputs_only_in_float32():
 
 @pytest.mark.parametrize("depth", [18, 50])
 def test_an_encoders_features_are_equal_by_winograds_way(depth, monkeypatch):
+    monkeypatch.setattr(devices, "has_gpu", lambda: False)
     taken, multiply = [], convolutions.multiply
     monkeypatch.setattr(convolutions, "multiply", lambda x, kernel: taken.append(x.shape[0]) or multiply(x, kernel))
     small = encoder(randomised(resnet(depth, "small", width=8)), 112, 112)  # sides of 28, 14, 7 and 4 in the blocks

@@ -3,12 +3,13 @@
 import re
 from pathlib import Path
 
-from captioning import files, steps
+from captioning import devices, files, steps
 from captioning.errors import InputError
 from tests.conftest import assert_same_losses
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 OPTIONS = ["--epochs", "4", "--batch-size", "4", "--learning-rate", "0.01", "--seed", "3"]
 
@@ -122,6 +123,38 @@ def test_a_photograph_without_a_feature_is_named(data, script):
     files.write_features("features.pkl", {name: features[name] for name in list(features)[1:]})
     with pytest.raises(InputError, match=re.escape("photo00")):
         script("2_train_IC_model").main(OPTIONS)
+
+
+@pytest.mark.parametrize("dimension", [3, 300])
+def test_standardised_features_are_equally_long_whatever_the_encoder(data, monkeypatch, dimension):
+    seen, random, fit = [], np.random.default_rng(0), steps.training.fit
+    stored = {name: random.normal(5, 9, (1, dimension)).astype("float32") for name in files.read_features("features.pkl")}
+    files.write_features("features.pkl", stored)
+    lists = (data / f"Flickr8k_text/Flickr_8k.{split}Images.txt" for split in ("train", "dev"))
+    lessons = steps.read_lessons(data / "features.pkl", data / "descriptions.txt", *lists)
+
+    def watch(trainer, batches, **others):
+        seen.extend(feature for (_, features, _), _ in batches(0) for feature in features.numpy())
+        return fit(trainer, batches, **others)
+
+    monkeypatch.setattr(steps.training, "fit", watch)
+    steps.train(
+        lessons, data, epochs=1, batch_size=4, learning_rate=1e-3, epsilon=1e-7, average=False, seed=0, standardise=True
+    )
+    found = np.unique(seen, axis=0)  # a photograph has two captions
+    assert found.shape == (9, dimension)
+    np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-4)
+    np.testing.assert_allclose(found.std(axis=0), np.sqrt(32 / dimension), rtol=1e-4)
+    np.testing.assert_allclose((found**2).sum(axis=1).mean(), 32, rtol=1e-4)
+
+
+@pytest.mark.parametrize("gpus", [[], ["a GPU"]])
+def test_a_gpu_is_told_to_compute_the_same_each_time(monkeypatch, gpus):
+    told = []
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: told.append("a GPU"))
+    devices.prepare()
+    assert told == gpus
 
 
 def test_a_number_that_never_varies_in_train_is_not_blown_up_in_dev(data, script):
