@@ -48,7 +48,7 @@ class Settings:
     average: bool = (
         True  # judge and write the weights' moving average over about an epoch: better from the fourth epoch on
     )
-    standardise: bool = True  # features to mean 0 and deviation 1 first, so that no encoder gains by its scale
+    standardise: bool = True  # features to mean 0, equal deviations and one length first: no encoder gains by its scale
     patience: settings.Count | None = 3  # stop after this many epochs without a lower val_loss
     beam: settings.Count = 1  # captions under way for each photograph
 

@@ -46,9 +46,9 @@ class Captions:
             digest.update(np.ascontiguousarray(array))
         return digest.hexdigest()[:16]
 
-    def standardised(self, mean: np.ndarray, deviation: np.ndarray) -> "Captions":
-        """Return the same captions of features (feature - mean) / deviation."""
-        return replace(self, features=(self.features - mean) / deviation)
+    def standardised(self, mean: np.ndarray, scale: np.ndarray) -> "Captions":
+        """Return the same captions of features (feature - mean) / scale."""
+        return replace(self, features=(self.features - mean) / scale)
 
     def steps(self, batch_size: int) -> int:
         """The number of batches an epoch."""

@@ -111,12 +111,12 @@ def crossentropy(
     return tf.add_n(losses) / tf.cast(count, "float32"), gradient
 
 
-def on_raw_features(captioner: keras.Model, mean: np.ndarray, deviation: np.ndarray) -> keras.Model:
-    """Return a copy of a captioner trained on (feature - mean) / deviation, (D,) each, that takes features as they are: the same probabilities."""
+def on_raw_features(captioner: keras.Model, mean: np.ndarray, scale: np.ndarray) -> keras.Model:
+    """Return a copy of a captioner trained on (feature - mean) / scale, (D,) each, that takes features as they are: the same probabilities."""
     copy = build(len(mean), captioner.output_shape[-1])
     copy.set_weights(captioner.get_weights())
     kernel, bias = copy.get_layer("feature_dense").get_weights()  # (D, 256), (256,)
-    kernel = kernel / deviation[:, None]
+    kernel = kernel / scale[:, None]
     copy.get_layer("feature_dense").set_weights([kernel, bias - mean @ kernel])
     return copy
 

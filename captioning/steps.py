@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 NAME = "model-ep{epoch:03d}-loss{loss:.3f}-val_loss{val_loss:.3f}.keras"
+SQUARED_LENGTH = 32  # of a standardised feature, the mean: a step of Adam changes what longer ones do by more, until nothing is learnt
 
 Descriptions = dict[str, list[str]]
 
@@ -128,8 +129,8 @@ def train(
     :param average: what val_loss judges and is written is the exponential moving average of the weights, over about an epoch.
     :param patience: stop after so many epochs without a lower val_loss.
     :param reduce_after: divide the learning rate by 10 after so many epochs without a lower val_loss.
-    :param standardise: learn from features of mean 0 and deviation 1 over the train photographs; the captioner that is written takes
-        them as they are all the same.
+    :param standardise: learn from features that over the train photographs have mean 0, one deviation for each number, and a mean squared
+        length of `SQUARED_LENGTH`; the captioner that is written takes them as they are all the same.
     :raises InputError: as `training.fit`.
     """
     seen, dev, on_raw = _standardised(lessons) if standardise else (lessons.train, lessons.dev, lambda model: model)
@@ -162,9 +163,9 @@ def _standardised(lessons: Lessons) -> tuple[batches.Captions, batches.Captions,
     """Return the standardised train and dev captions, and what makes a captioner of such features take them as they are."""
     mean, deviation = lessons.train.features.mean(axis=0), lessons.train.features.std(axis=0)  # (D,) each
     usual = deviation.mean()  # for numbers that hardly vary in train, as a dead unit's: their own would blow dev's up
-    deviation = np.where(deviation < usual / 100, usual, deviation) + 1e-6
-    train, dev = (part.standardised(mean, deviation) for part in (lessons.train, lessons.dev))
-    return train, dev, lambda model: captioner.on_raw_features(model, mean, deviation)
+    scale = (np.where(deviation < usual / 100, usual, deviation) + 1e-6) * np.sqrt(len(mean) / SQUARED_LENGTH)
+    train, dev = (part.standardised(mean, scale) for part in (lessons.train, lessons.dev))
+    return train, dev, lambda model: captioner.on_raw_features(model, mean, scale)
 
 
 def trainer(model: keras.Model, learning_rate: float, epsilon: float, averaged: int | None) -> keras.Model:
