@@ -40,7 +40,7 @@ class Settings:
     standardise: bool = (
         False  # features to mean 0, equal deviations and one length first: photographs are told apart better
     )
-    precision: Literal["float32", "mixed_float16"] = "float32"  # mixed_float16 is for GPUs; an H100 was no quicker in it
+    precision: Literal["float32", "mixed_float16"] = "float32"  # mixed_float16 on GPUs; an H100 was no quicker
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -128,7 +128,9 @@ def test_a_photograph_without_a_feature_is_named(data, script):
 @pytest.mark.parametrize("dimension", [3, 300])
 def test_standardised_features_are_equally_long_whatever_the_encoder(data, monkeypatch, dimension):
     seen, random, fit = [], np.random.default_rng(0), steps.training.fit
-    stored = {name: random.normal(5, 9, (1, dimension)).astype("float32") for name in files.read_features("features.pkl")}
+    stored = {
+        name: random.normal(5, 9, (1, dimension)).astype("float32") for name in files.read_features("features.pkl")
+    }
     files.write_features("features.pkl", stored)
     lists = (data / f"Flickr8k_text/Flickr_8k.{split}Images.txt" for split in ("train", "dev"))
     lessons = steps.read_lessons(data / "features.pkl", data / "descriptions.txt", *lists)
