@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 NAME = "model-ep{epoch:03d}-loss{loss:.3f}-val_loss{val_loss:.3f}.keras"
-SQUARED_LENGTH = 32  # of a standardised feature, the mean: a step of Adam changes what longer ones do by more, until nothing is learnt
+SQUARED_LENGTH = 32  # of a standardised feature, on average; the longer, the further each step of Adam goes
 
 Descriptions = dict[str, list[str]]
 
