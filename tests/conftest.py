@@ -24,7 +24,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-tf.config.experimental.enable_tensor_float_32_execution(False)
+tf.config.experimental.enable_tensor_float_32_execution(False)  # as NVIDIA_TF32_OVERRIDE, which subprocesses inherit
 
 ROOT = Path(__file__).parents[1]
 TOKEN = "Flickr8k_text/Flickr8k.token.txt"
