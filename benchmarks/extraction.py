@@ -31,7 +31,7 @@ class Settings:
 
     photographs: Path | None = None  # folder of photographs; none: drawn ones of Flickr8k's size
     encoder: Path | None = None  # encoder's file; none: an untrained ResNet-50 at 224 x 224
-    count: int = 96  # photographs in a round; a quarter of them go one by one
+    count: int = 192  # photographs in a round; an eighth of them go one by one
     rounds: int = 2  # turns that each way takes
 
 
@@ -53,7 +53,7 @@ def measure(encoder: keras.Model, paths: Sequence[Path], rounds: int) -> tuple[d
     quick = Network(encoder, features.settle("bfloat16"), BATCH)
     ready = np.stack([photographs.read(path, exact.height, exact.width) for path in paths])
     references = exact(ready)
-    few = paths[: max(1, len(paths) // 4)]
+    few = paths[: max(1, len(paths) // 8)]
     turns = {
         "predict, one by one": (lambda: one_by_one(lambda pixels: encoder.predict(pixels, verbose=0), exact, few), few),
         "direct calls, one by one": (

@@ -4,12 +4,12 @@ import hashlib
 import json
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple, TypeVar
 
 from captioning import devices, files, photographs
 from captioning.convolutions import folded
@@ -22,6 +22,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 Precision = Literal["float32", "bfloat16"]
+Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
 class Extraction(NamedTuple):
@@ -51,7 +52,9 @@ class Network:
     def __init__(self, encoder: keras.Model, precision: Precision = "float32", batch_size: int = 32):
         (_, self.height, self.width, _), (_, self.dimension) = encoder.input_shape, encoder.output_shape
         self.batch_size = batch_size
-        fast = folded(encoder, winograd=precision == "float32" and not devices.has_gpu())
+        on_processors = precision == "float32" and not devices.has_gpu()
+        self.at_once = 2 if on_processors else 1  # batches: one has the core that the other leaves idle
+        fast = folded(encoder, winograd=on_processors)
         weights = [
             [np.array(weight) for weight in group] for group in (fast.trainable_variables, fast.non_trainable_variables)
         ]
@@ -71,7 +74,7 @@ class Network:
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         batches = np.split(pixels, range(self.batch_size, len(pixels), self.batch_size))
-        return np.concatenate([self._batch(batch) for batch in batches])
+        return np.concatenate(list(_in_order(self._batch, batches, self.at_once, ahead=self.at_once - 1)))
 
     def _batch(self, pixels: np.ndarray) -> np.ndarray:
         whole = np.resize(pixels, (self.batch_size, *pixels.shape[1:]))  # photographs again where there are fewer
@@ -113,11 +116,11 @@ def needs(encoder: keras.Model, count: int, batch_size: int) -> tuple[float, flo
     """Foresee the bytes of disk and of memory that `extract_resumably` takes for `count` photographs.
 
     On disk the features lie twice for a moment, as features.partial and features.pkl. The memory is scaled, by pixels in a batch, from
-    the 3 GB measured with ResNet-50 at 224 pixels and 32 photographs; TensorFlow alone takes 1 GB.
+    the 4 GB measured with ResNet-50 at 224 pixels and 32 photographs; TensorFlow alone takes 1 GB.
     """
     _, height, width, _ = encoder.input_shape
     pixels = batch_size * height * width / (32 * 224 * 224)
-    return 2 * 4 * count * encoder.output_shape[-1], max(1e9, 3e9 * pixels)
+    return 2 * 4 * count * encoder.output_shape[-1], max(1e9, 4e9 * pixels)
 
 
 def extract(encoder: keras.Model, paths: Sequence[Path], batch_size: int = 32) -> Extraction:
@@ -156,17 +159,22 @@ def batches(network: Network, paths: Sequence[Path], start: int = 0) -> Iterator
     :raises InputError: a feature is not finite.
     """
     pixels = _decode(paths[start:], network.height, network.width, ahead=2 * network.batch_size)
+    groups = iter(lambda: list(islice(pixels, network.batch_size)), [])
     with tqdm(total=len(paths), initial=start, unit="photograph") as bar:
-        while decoded := list(islice(pixels, network.batch_size)):
-            reasons = np.array([str(item) if isinstance(item, Unreadable) else "" for item in decoded])
-            readable = [item for item in decoded if not isinstance(item, Unreadable)]
-            features = network(np.stack(readable)) if readable else np.empty((0, network.dimension), "float32")
-            if not np.isfinite(features).all():
+        for batch in _in_order(lambda group: _batch(network, group), groups, network.at_once, network.at_once - 1):
+            if not np.isfinite(batch.features).all():
                 raise InputError(
                     f"the encoder's features are not finite in the batch of {paths[bar.n]}; check its file"
                 )
-            yield Batch(reasons, features)
-            bar.update(len(decoded))
+            yield batch
+            bar.update(len(batch.reasons))
+
+
+def _batch(network: Network, decoded: list[np.ndarray | Unreadable]) -> Batch:
+    reasons = np.array([str(item) if isinstance(item, Unreadable) else "" for item in decoded])
+    readable = [item for item in decoded if not isinstance(item, Unreadable)]
+    features = network(np.stack(readable)) if readable else np.empty((0, network.dimension), "float32")
+    return Batch(reasons, features)
 
 
 def _decode(paths: Iterable[Path], height: int, width: int, ahead: int) -> Iterator[np.ndarray | Unreadable]:
@@ -178,10 +186,15 @@ def _decode(paths: Iterable[Path], height: int, width: int, ahead: int) -> Itera
         except Unreadable as reason:
             return reason
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    return _in_order(attempt, paths, os.cpu_count(), ahead)
+
+
+def _in_order(work: Callable[[Item], Result], items: Iterable[Item], threads: int, ahead: int) -> Iterator[Result]:
+    """Yield what becomes of each item, in order; threads work at most `ahead` items ahead."""
+    with ThreadPoolExecutor(threads) as pool:
         waiting = deque()
-        for path in paths:
-            waiting.append(pool.submit(attempt, path))
+        for item in items:
+            waiting.append(pool.submit(work, item))
             if len(waiting) > ahead:
                 yield waiting.popleft().result()
         while waiting:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from unittest.mock import Mock
 
 from benchmarks import extraction
@@ -109,6 +110,19 @@ def test_decoding_keeps_order_and_stays_close_ahead(tmp_path, monkeypatch):
     assert list(pixels) == paths[1:]
 
 
+def test_two_batches_are_in_the_network_at_once_and_come_in_order(photographs_folder, encoder, monkeypatch):
+    monkeypatch.setattr(devices, "has_gpu", lambda: False)
+    paths = photographs.list_photographs(photographs_folder)
+    pixels = np.stack([photographs.read(path, 32, 32) for path in paths])
+    network = features.Network(encoder, batch_size=1)
+    one_by_one = np.concatenate([network(pixel[None]) for pixel in pixels])
+    both, compute = threading.Barrier(2, timeout=60), network._batch
+    monkeypatch.setattr(network, "_batch", lambda batch: (both.wait(), compute(batch))[1])
+    np.testing.assert_array_equal(network(pixels), one_by_one)
+    found = np.concatenate([batch.features for batch in features.batches(network, paths)])
+    np.testing.assert_array_equal(found, one_by_one)
+
+
 def test_step_1_end_to_end(step, arguments, tmp_path, capsys):
     step.main(arguments)
     out = tmp_path / "out"
@@ -158,17 +172,16 @@ def check_resuming(step, arguments, out, capsys, done):
 
 def test_a_killed_run_goes_on_to_the_same_bytes(step, arguments, tmp_path, capsys):
     program = """
-import importlib, os, sys
-from captioning import photographs
-read = photographs.read
-photographs.read = lambda path, *size: os.kill(os.getpid(), 9) if "photo5" in path.name else read(path, *size)
+import importlib, itertools, os, sys
+from captioning import features
+append, times = features._append, itertools.count()
+features._append = lambda *batch: append(*batch) if next(times) < 3 else os.kill(os.getpid(), 9)
 importlib.import_module("1_data_preprocessor").main(sys.argv[1:])
-"""
-    one_by_one = [*arguments, "--batch-size", "1"]  # so that photo5 is decoded when the third of six batches is done
-    killed = subprocess.run([sys.executable, "-c", program, *one_by_one], cwd=ROOT, capture_output=True)
+"""  # it has written the run's identity and two of three batches
+    killed = subprocess.run([sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     assert {path.name for path in (tmp_path / "out").iterdir()} == {".lock", "features.partial", "descriptions.txt"}
-    check_resuming(step, one_by_one, tmp_path / "out", capsys, done=3)
+    check_resuming(step, arguments, tmp_path / "out", capsys, done=4)
 
 
 @pytest.fixture
