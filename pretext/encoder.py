@@ -18,6 +18,7 @@ from pretext.resnet import Stem, resnet
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers, ops
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's, of RGB in [0, 1]
@@ -132,7 +133,8 @@ def settle(model: keras.Model) -> keras.Model:
     momenta = [layer.momentum for layer in normalisations]
     for layer in normalisations:
         layer.momentum = 0.0  # one pass is enough
-    model(_clouds(32, *model.input_shape[1:3]), training=True)
+    in_a_graph = tf.function(model)  # which drops what no layer takes any more: 1 GB instead of 6 for ResNet-50
+    in_a_graph(_clouds(32, *model.input_shape[1:3]), training=True)
     for layer, momentum in zip(normalisations, momenta, strict=True):
         layer.momentum = momentum
     return model

@@ -7,6 +7,7 @@ from captioning import files
 from captioning.errors import InputError
 from pretext import encoder
 from pretext.resnet import resnet
+from tests.conftest import ROOT
 
 import keras
 import numpy as np
@@ -39,6 +40,19 @@ def test_the_seed_decides_the_fingerprint():
         return files.fingerprint(encoder.untrained("resnet18", "untrained", 32, "small"))
 
     assert fingerprint(1) == fingerprint(1) != fingerprint(2)
+
+
+def test_an_untrained_network_takes_little_memory(tmp_path):
+    program = """
+import resource, sys
+from pretext import encoder
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+encoder.main(sys.argv[1:])
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * (1 if sys.platform == "darwin" else 1024))
+"""
+    command = [sys.executable, "-c", program, "--size", "112", "--out", str(tmp_path / "encoder.keras")]
+    printed = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True).stdout
+    assert int(printed.split()[-1]) < 1e9  # with all that layers give kept: 1.7 GB
 
 
 def test_an_untrained_network_tells_photographs_apart(photographs):
