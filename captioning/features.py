@@ -75,7 +75,7 @@ class Network:
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         batches = np.split(pixels, range(self.batch_size, len(pixels), self.batch_size))
-        return np.concatenate(list(_in_order(self._batch, batches, self.at_once, ahead=self.at_once - 1)))
+        return np.concatenate(list(_in_order(self._batch, batches, self.at_once, self.at_once - 1)))
 
     def _batch(self, pixels: np.ndarray) -> np.ndarray:
         whole = np.resize(pixels, (self.batch_size, *pixels.shape[1:]))  # photographs again where there are fewer
@@ -162,7 +162,7 @@ def batches(network: Network, paths: Sequence[Path], start: int = 0) -> Iterator
     pixels = _decode(paths[start:], network.height, network.width, ahead=2 * network.batch_size)
     groups = iter(lambda: list(islice(pixels, network.batch_size)), [])
     with tqdm(total=len(paths), initial=start, unit="photograph") as bar:
-        for batch in _in_order(lambda group: _batch(network, group), groups, network.at_once, network.at_once - 1):
+        for batch in _in_order(lambda group: _encode(network, group), groups, network.at_once, network.at_once - 1):
             if not np.isfinite(batch.features).all():
                 raise InputError(
                     f"the encoder's features are not finite in the batch of {paths[bar.n]}; check its file"
@@ -171,7 +171,7 @@ def batches(network: Network, paths: Sequence[Path], start: int = 0) -> Iterator
             bar.update(len(batch.reasons))
 
 
-def _batch(network: Network, decoded: list[np.ndarray | Unreadable]) -> Batch:
+def _encode(network: Network, decoded: list[np.ndarray | Unreadable]) -> Batch:
     reasons = np.array([str(item) if isinstance(item, Unreadable) else "" for item in decoded])
     readable = [item for item in decoded if not isinstance(item, Unreadable)]
     features = network(np.stack(readable)) if readable else np.empty((0, network.dimension), "float32")
