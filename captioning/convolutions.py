@@ -6,6 +6,7 @@ photographs come after rows and columns.
 """
 
 from collections import defaultdict
+from collections.abc import Container
 from functools import cache
 from typing import NamedTuple
 
@@ -21,8 +22,10 @@ LONGEST = 28  # pixels of a line up to which the transforms of float32 cost less
 FEWEST = 8  # photographs in a batch from which on they do
 
 
-def folded(model: keras.Model, winograd: bool) -> keras.Model:
+def folded(model: keras.Model, winograd: bool, narrow: Container[str] = ()) -> keras.Model:
     """Copy a model into one that is faster to call on processors and not to be trained; it computes the same but for rounding.
+
+    The layers named in `narrow` compute in bfloat16.
 
     A batch normalisation that alone takes what a convolution gives is folded into its kernel and bias. What is left is a
     convolution, a bias, a sum and a ReLU in this order, which TensorFlow does in one pass over memory.
@@ -47,9 +50,11 @@ def folded(model: keras.Model, winograd: bool) -> keras.Model:
 
     def copy(layer: layers.Layer) -> layers.Layer:
         if isinstance(layer, keras.Model):
-            return folded(layer, winograd)
+            return folded(layer, winograd, narrow)
         if layer.name in dropped:
-            return Nothing(name=layer.name)
+            return Nothing(name=layer.name, autocast=False)
+        if layer.name in narrow:
+            changed[layer.name]["dtype"] = "mixed_bfloat16"
         kind = convolution if type(layer) is layers.Conv2D else type(layer)
         return kind.from_config(layer.get_config() | changed[layer.name])
 

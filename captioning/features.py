@@ -52,10 +52,11 @@ class Network:
     def __init__(self, encoder: keras.Model, precision: Precision = "float32", batch_size: int = 32):
         (_, self.height, self.width, _), (_, self.dimension) = encoder.input_shape, encoder.output_shape
         self.batch_size = batch_size
-        arranged = precision == "float32" and not devices.has_gpu()
-        # Two batches at a time: one has the core that the other leaves idle. The option for bfloat16 is the whole program's.
-        self.at_once = 2 if arranged else 1
-        fast = folded(encoder, winograd=arranged)
+        self.at_once = 1 if devices.has_gpu() else 2  # a batch has the core that another leaves idle
+        if precision == "bfloat16":
+            fast = folded(encoder, winograd=False, narrow=_narrow(encoder))
+        else:
+            fast = folded(encoder, winograd=not devices.has_gpu())
         weights = [
             [np.array(weight) for weight in group] for group in (fast.trainable_variables, fast.non_trainable_variables)
         ]
@@ -67,11 +68,7 @@ class Network:
             return fast.stateless_call(*constants, pixels, training=False)[0]
 
         signature = [tf.TensorSpec((batch_size, *encoder.input_shape[1:]), tf.uint8)]
-        self.exact, self.quick = tf.compat.v1.wrap_function(call, signature), None
-        if precision == "bfloat16":
-            middle = _narrow(self.exact)
-            self.quick = self.exact.prune(middle, self.exact.outputs[0])
-            self.exact = self.exact.prune(self.exact.inputs, middle)
+        self.graph = tf.compat.v1.wrap_function(call, signature)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         batches = np.split(pixels, range(self.batch_size, len(pixels), self.batch_size))
@@ -79,30 +76,35 @@ class Network:
 
     def _batch(self, pixels: np.ndarray) -> np.ndarray:
         whole = np.resize(pixels, (self.batch_size, *pixels.shape[1:]))  # photographs again where there are fewer
-        x = self.exact(tf.constant(whole))
-        if self.quick:
-            tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": True})
-            x = self.quick(x)
-            tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": False})
-        return x.numpy()[: len(pixels)].astype("float32", copy=False)
+        return self.graph(tf.constant(whole)).numpy()[: len(pixels)].astype("float32", copy=False)
 
 
-def _narrow(graph: tf.types.experimental.ConcreteFunction) -> tf.Tensor:
-    """Return the last tensor in the first quarter of a graph's convolutions that is all that the rest takes."""
-    operations = graph.graph.get_operations()  # each after those that it takes from
-    left = sum(operation.type == "Conv2D" for operation in operations) // 4
-    narrow = graph.inputs[0]
-    waiting = {narrow.op: set(narrow.consumers())}  # by operation: those that are still to take what it gives
-    for operation in operations:
-        if any(operation in takers for takers in waiting.values()):
-            left -= operation.type == "Conv2D"
-            if left < 0:
-                break
-            waiting[operation] = {taker for tensor in operation.outputs for taker in tensor.consumers()}
-            waiting = {giver: others for giver, takers in waiting.items() if (others := takers - {operation})}
-            if list(waiting) == [operation] and len(operation.outputs) == 1:
-                narrow = operation.outputs[0]
-    return narrow
+def _narrow(encoder: keras.Model) -> set[str]:
+    """Name the layers to compute in bfloat16: those after the first quarter of the convolutions, but the last, which averages.
+
+    They begin after the last layer in that quarter whose output is all that the rest takes: where a residual block ends.
+    """
+    line = _leaves(encoder)  # each after those that it takes from
+    taken = {giver: number for number, layer in enumerate(line) for giver in _givers(layer)}  # the last time
+    left = sum(isinstance(layer, keras.layers.Conv2D) for layer in line) // 4
+    first = reach = 0
+    for number, layer in enumerate(line):
+        left -= isinstance(layer, keras.layers.Conv2D)
+        if left < 0:
+            break
+        if reach <= number:
+            first = number + 1
+        reach = max(reach, taken.get(layer, 0))
+    return {layer.name for layer in line[first:-1]}
+
+
+def _leaves(model: keras.Model) -> list[keras.layers.Layer]:
+    parts = (_leaves(layer) if isinstance(layer, keras.Model) else [layer] for layer in model.layers)
+    return [leaf for part in parts for leaf in part]
+
+
+def _givers(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
+    return (tensor._keras_history.operation for node in layer._inbound_nodes for tensor in node.input_tensors)
 
 
 def settle(precision: Precision) -> Precision:

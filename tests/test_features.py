@@ -82,12 +82,13 @@ def test_bfloat16_is_computed_in_where_it_is_faster(step, arguments, tmp_path, c
     assert origin["precision"] == ("bfloat16" if faster else "float32")
 
 
-def test_bfloat16_begins_after_a_quarter_of_the_convolutions_and_ends_with_the_encoder():
-    network = features.Network(untrained("resnet18", "untrained", 32, "small"), "bfloat16", 2)
-    assert sum(operation.type == "Conv2D" for operation in network.exact.graph.get_operations()) == 5  # of 20
-    assert network.quick.inputs[0].shape == (2, 8, 8, 64)  # as the first stage gives it
-    network(np.zeros((2, 32, 32, 3), "uint8"))
-    assert not tf.config.optimizer.get_experimental_options()["auto_mixed_precision_onednn_bfloat16"]
+@pytest.mark.parametrize(("name", "exact"), [("resnet18", 5), ("resnet34", 7), ("resnet50", 11)])
+def test_bfloat16_begins_where_a_block_in_the_first_quarter_of_the_convolutions_ends(name, exact):
+    network = features.Network(untrained(name, "untrained", 32, "small"), "bfloat16", 2)
+    convolutions = [operation for operation in network.graph.graph.get_operations() if operation.type == "Conv2D"]
+    types = [operation.outputs[0].dtype for operation in convolutions]
+    assert types == [tf.float32] * exact + [tf.bfloat16] * (len(types) - exact)
+    assert network.graph.outputs[0].dtype == tf.float32  # features are averaged in float32
 
 
 def test_bfloat16_takes_encoders_that_are_nowhere_narrow():
