@@ -81,8 +81,8 @@ def describe(models: Models, paths: list[Path], beam: int) -> tuple[dict[Path, C
     extracted, unreadable = features.extract(models.encoder, paths)
     stacked = np.concatenate(list(extracted.values()))  # (N, D)
     found = decoding.caption(models.captioner, stacked, models.tokenizer, beam)
-    by_id = photographs.by_id(paths)
-    return {by_id[image]: caption for image, caption in zip(extracted, found, strict=True)}, unreadable
+    by_name = {path.name: path for path in paths}
+    return {by_name[name]: caption for name, caption in zip(extracted, found, strict=True)}, unreadable
 
 
 def show(captions: dict[Path, Caption], unreadable: dict[str, str], page: Path) -> None:

@@ -67,9 +67,10 @@ def pick(values: Mapping[str, Value], images: Collection[str], what: str, source
     """
     missing = [image for image in images if image not in values]
     if missing:
+        hint = ": skipped.txt names the files that step 1 could not decode" if what == "feature" else ""
         raise InputError(
             f"expected a {what} for each of {len(images):,} photographs in {source}, found none for {len(missing):,} of them "
-            f"({missing[0]} and so on); make it for all, or take these out of the list"
+            f"({missing[0]} and so on); make it for all, or take these out of the list{hint}"
         )
     return {image: values[image] for image in images}
 

@@ -127,12 +127,12 @@ def needs(encoder: keras.Model, count: int, batch_size: int) -> tuple[float, flo
 
 
 def extract(encoder: keras.Model, paths: Sequence[Path], batch_size: int = 32) -> Extraction:
-    """Return the features of some photographs.
+    """Return the features of a folder's photographs, by their files' names in place of image ids.
 
-    :raises InputError: no file can be decoded, two share an image id, or a feature is not finite.
+    :raises InputError: no file can be decoded, or a feature is not finite.
     """
-    ids = photographs.by_id(paths)
-    return _join(ids, batches(Network(encoder, batch_size=min(batch_size, len(paths))), paths))
+    names = {path.name: path for path in paths}
+    return _join(names, batches(Network(encoder, batch_size=min(batch_size, len(paths))), paths))
 
 
 def extract_resumably(
@@ -144,7 +144,7 @@ def extract_resumably(
     the features have the same bits as without an interruption. The caller deletes the file.
     """
     ids = photographs.by_id(paths)
-    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     identity = hashlib.sha256(json.dumps([fingerprint, stats, batch_size, precision]).encode()).digest()
     network = Network(encoder, precision, batch_size)
     files.make_folder(partial.parent)

@@ -307,7 +307,9 @@ def read_captions(path: Path) -> dict[str, str]:
     :raises InputError: the file is missing or of another form.
     """
     try:
-        return {image_id(str(entry["image_id"])): str(entry["caption"]) for entry in read_json(path)}
+        captions = {image_id(str(entry["image_id"])): entry["caption"] for entry in read_json(path)}
+        "".join(captions.values())  # texts, all of them
+        return captions
     except (TypeError, KeyError) as error:
         raise InputError(
             f'expected [{{"image_id": ..., "caption": ...}}, ...] in {path}, found something else; check the path'
@@ -353,7 +355,12 @@ def _tokenizer(value: Any, path: Path) -> Tokenizer:
 
 
 def write_model(path: Path, model: keras.Model, *, bits: int = 24) -> None:
-    """Write a model as a .keras file, all or nothing, its weights rounded to so many significant bits: 11, float16's, halve the file."""
+    """Write a model as a .keras file, all or nothing, its weights rounded to so many significant bits: 11, float16's, halve the file.
+
+    :raises InputError: the path ends otherwise, or cannot be written.
+    """
+    if path.suffix != ".keras":
+        raise InputError(f"expected a name that ends in .keras, found {path}; choose such a name")
     with replacing(path) as temporary:
         model.save(temporary)
         if bits < 24:

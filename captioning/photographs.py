@@ -1,5 +1,7 @@
 """Photographs: any JPEG, PNG or WebP file that a person has, as upright RGB pixels."""
 
+import re
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +15,9 @@ from PIL import Image, ImageOps
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 FORMATS = ("JPEG", "PNG", "WEBP")  # what such files may hold; nothing of Pillow's many other decoders is reachable
 SCANS = 64  # of a JPEG; those of cameras and of the web have 10 at most, and a small file can repeat one for minutes
+SEGMENT = re.compile(
+    rb"\xff[^\x00\x01\xd0-\xd8\xff]"
+)  # a JPEG's marker with a length after it, or the one that ends the photograph
 LARGEST_WEBP = 1 << 25  # pixels: 8K; its decoder takes some 18 bytes each
 LARGEST = 89_478_485  # pixels: where Pillow begins to suspect a decompression bomb; four bytes each once decoded
 
@@ -32,9 +37,10 @@ def list_photographs(folder: Path, *, recursive: bool = False) -> list[Path]:
         raise InputError(
             f"expected a folder of photographs at {folder}, found {'a file' if folder.exists() else 'nothing'}; check the path"
         )
-    found = [path for path in sorted(folder.rglob("*") if recursive else folder.iterdir()) if path.is_file()]
-    photographs = [path for path in found if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
-    if odd := [path for path in photographs if not path.name.isprintable()]:  # nor any bytes that are no UTF-8
+    found = [path for path in sorted(folder.rglob("*") if recursive else folder.iterdir()) if not path.is_dir()]
+    named = [path for path in found if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
+    photographs = [path for path in named if path.is_file()]  # and no link to nothing
+    if odd := [path for path in photographs if any(map(_ends_a_line, path.name))]:
         raise InputError(f"expected names that can be written as text in {folder}, found {odd[0].name!r}: rename it")
     ignored = len(found) - len(photographs)
     if not photographs:
@@ -44,6 +50,11 @@ def list_photographs(folder: Path, *, recursive: bool = False) -> list[Path]:
     if ignored:
         print(f"{folder}: {ignored} other files ignored")
     return photographs
+
+
+def _ends_a_line(character: str) -> bool:
+    """Tell whether a character controls, ends a line or a paragraph, or stands for bytes that are no UTF-8."""
+    return unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs")
 
 
 def by_id(paths: Iterable[Path]) -> dict[str, Path]:
@@ -77,9 +88,10 @@ def open_rgb(source: Path | BinaryIO) -> Image.Image:
             largest = LARGEST_WEBP if photograph.format == "WEBP" else LARGEST
             if width * height > largest:
                 raise Unreadable(f"{width} x {height} pixels are more than {largest:,}: perhaps a decompression bomb")
-            if photograph.format == "JPEG" and _count_scans(photograph.fp) > SCANS:
+            if photograph.format in ("JPEG", "MPO") and _count_scans(photograph.fp) > SCANS:
                 raise Unreadable(f"more than {SCANS} scans: perhaps a decompression bomb")
             ImageOps.exif_transpose(photograph, in_place=True)
+            photograph.info.pop("transparency", None)  # of which Pillow would warn as it drops it
             return _eight_bits(photograph).convert("RGB")
     except Unreadable:
         raise
@@ -97,11 +109,15 @@ def read(source: Path | BinaryIO, height: int, width: int) -> np.ndarray:
 
 
 def _count_scans(file: BinaryIO) -> int:
-    """Count the markers that begin a JPEG's scans (and those of a thumbnail in it), and leave the file where it was."""
+    """Count a JPEG's scans up to its end, which a phone's film may follow, and leave the file where it was."""
     place = file.tell()
     file.seek(0)
-    count = file.read().count(b"\xff\xda")
+    data = file.read()
     file.seek(place)
+    count = here = 0
+    while (segment := SEGMENT.search(data, here)) and segment[0] != b"\xff\xd9":
+        count += segment[0] == b"\xff\xda"
+        here = segment.end() + int.from_bytes(data[segment.end() : segment.end() + 2])
     return count
 
 

@@ -142,8 +142,9 @@ def train(
         files.write_captioner(path, on_raw(model), lessons.tokenizer, lessons.origin)
 
     kept = {"batch size": batch_size, "learning rate": learning_rate, "epsilon": epsilon, "average": average,
-            "patience": patience, "reduce after": reduce_after}  # fmt: skip
-    data = {"train data": seen.fingerprint(), "dev data": dev.fingerprint()}
+            "patience": patience, "reduce after": reduce_after, "standardise": standardise}  # fmt: skip
+    data = {"train data": seen.fingerprint(), "dev data": dev.fingerprint(),
+            "vocabulary": lessons.tokenizer.fingerprint(), "encoder": (lessons.origin or {}).get("encoder")}  # fmt: skip
     steps = seen.steps(batch_size)
     history = training.fit(
         trainer(model, learning_rate, epsilon, steps if average else None),

@@ -1,5 +1,6 @@
 """The tokenizer: words to ids and back, with the ids of the Keras `Tokenizer` that the original used."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -47,6 +48,10 @@ class Tokenizer:
     def words(self) -> tuple[str, ...]:
         """The word of each id; that of 0 is empty."""
         return ("", *sorted(self.word_index, key=self.word_index.get))
+
+    def fingerprint(self) -> str:
+        """Return a digest of the words in the order of their ids."""
+        return hashlib.sha256("\n".join(self.words).encode()).hexdigest()[:16]
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of the text's words; words outside the vocabulary are dropped, as Keras does."""

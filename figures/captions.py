@@ -44,8 +44,8 @@ def describe(run: Path) -> list[Described]:
     stacked = np.concatenate(list(extracted.values()))  # (COUNT, D)
     captions = decoding.caption(captioner.model, stacked, captioner.tokenizer)
     return [
-        Described(np.asarray(photographs.open_rgb(path)), feature, caption, written[image][0])
-        for path, image, feature, caption in zip(paths, extracted, stacked, captions, strict=True)
+        Described(np.asarray(photographs.open_rgb(path)), feature, caption, written[files.image_id(name)][0])
+        for path, name, feature, caption in zip(paths, extracted, stacked, captions, strict=True)
     ]
 
 

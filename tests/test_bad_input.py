@@ -154,6 +154,10 @@ ROWS = {
     "a seed that is no seed": Row(f"{TWO} --seed -1", "expected --seed between 0 and .*, found -1"),
     "a crop of nothing": Row(f"{SIMCLR} --smallest-crop 0", r"expected --smallest-crop between 0\.01 and 1, found 0"),
     "one folder of two": Row(f"{SIMCLR} --knn-train labelled", "--knn-train and --knn-test go together"),
+    "an encoder that is no .keras": Row("pretext.encoder --network resnet18 --size 32 --out enc", r"ends in \.keras, found enc"),
+    "features treated otherwise than before": Row(f"{TWO} --standardise --out .", "standardise: False there, True now"),
+    "other words than before": Row(f"{TWO} --out .", r"settings:\s+vocabulary: \w+ there, \w+ now\s+repeat",
+        lambda folder: write("descriptions.txt", (folder / "descriptions.txt").read_text().replace("dog", "hund"))(folder)),
     "other settings than before": Row(f"{TWO} --batch-size 3 --out .", "batch size: 128 there, 3 now"),
     # paths
     "no photographs": Row(f"{ONE} --photographs none", "expected a folder of photographs at none, found nothing"),
@@ -247,6 +251,8 @@ ROWS = {
     "a list of another data set": Row(FOUR, f"descriptions of the 1 photographs in {TRAIN}", write(TRAIN, "other.jpg\n")),
     "captions.json of another form": Row(f"{THREE} --candidates c.json", r"\.\.\.\] in c\.json, found something else",
         write("c.json", '{"a": 1}')),
+    "a caption that is none": Row(f"{THREE} --candidates c.json", r"\.\.\.\] in c\.json, found something else",
+        write("c.json", '[{"image_id": "photo1", "caption": null}]')),
     "captions.json that is no JSON": Row(f"{THREE} --candidates c.json", r"expected JSON in c\.json", write("c.json", "{")),
     # features
     "features without ids": Row(TWO, r"feature for each of 6 photographs in features\.pkl, found none for 1 of them \(photo0",

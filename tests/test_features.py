@@ -52,7 +52,7 @@ def test_features_are_the_encoders_for_any_batch_size(photographs_folder, encode
     expected = encoder.predict(pixels, verbose=0)
     for batch_size in (1, 4, 6):
         found, skipped = features.extract(encoder, paths, batch_size)
-        assert list(found) == [f"photo{number}" for number in range(6)] and not skipped
+        assert list(found) == [path.name for path in paths] and not skipped
         assert all(feature.shape == (1, 8) and feature.dtype == np.float32 for feature in found.values())
         np.testing.assert_allclose(np.concatenate(list(found.values())), expected, rtol=1e-5, atol=1e-6)
 
@@ -215,6 +215,12 @@ def test_what_belongs_to_another_run_is_not_resumed(
         model.set_weights([weight + 1 for weight in model.get_weights()])
         files.write_model(tmp_path / "encoder.keras", model)
     check_resuming(step, arguments, interrupted.parent, capsys, done=0)
+
+
+def test_a_folder_by_another_name_is_the_same_run(step, arguments, interrupted, photographs_folder, capsys):
+    place = arguments.index("--photographs") + 1
+    other = photographs_folder / ".." / photographs_folder.name
+    check_resuming(step, [*arguments[:place], str(other), *arguments[place + 1 :]], interrupted.parent, capsys, done=6)
 
 
 def test_shards_join_to_what_one_run_makes(step, arguments, photographs_folder, tmp_path, capsys):

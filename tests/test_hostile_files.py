@@ -267,6 +267,15 @@ def scans(count: int) -> bytes:
     return data[:last] + data[last:-2] * count + data[-2:]
 
 
+def before_another(jpeg: bytes) -> bytes:
+    """Say in a JPEG that another photograph comes after it, as phones do."""
+    file, picture = io.BytesIO(), Image.new("RGB", (8, 8))
+    picture.save(file, "MPO", save_all=True, append_images=[picture])
+    data = file.getvalue()
+    start = data.index(b"MPF\0") - 4
+    return jpeg[:2] + data[start : start + 2 + int.from_bytes(data[start + 2 : start + 4])] + jpeg[2:]
+
+
 def webp(width: int, height: int) -> bytes:
     """Return the beginning of a WebP of that size, as far as its header."""
     header = b"\x2f" + struct.pack("<I", width - 1 | height - 1 << 14) + bytes(8)
@@ -275,6 +284,7 @@ def webp(width: int, height: int) -> bytes:
 
 PICTURES = {
     "a scan repeated": scans(400),
+    "a scan repeated before another photograph": before_another(scans(400)),
     "a large WebP": webp(9459, 9459),
     "a bomb": png(40_000, 40_000, chunk(b"IDAT", zlib.compress(bytes(1 << 20)))),
     "a larger bomb": png(1 << 30, 1 << 30, chunk(b"IDAT", zlib.compress(bytes(1 << 20)))),

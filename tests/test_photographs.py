@@ -32,6 +32,19 @@ def test_colour_survives_every_mode_and_format(tmp_path, name):
     assert np.abs(pixels - GREEN[0, 0].astype(int)).max() < 12  # lossy, or 256 colours
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_palette_with_transparency_is_read_without_a_warning(tmp_path):
+    Image.fromarray(GREEN).convert("P").save(tmp_path / "p.png", transparency=bytes(range(256)))
+    assert np.abs(photographs.read(tmp_path / "p.png", 8, 12) - GREEN[0, 0].astype(int)).max() < 30
+
+
+def test_a_film_after_a_photograph_counts_for_nothing(tmp_path):
+    Image.fromarray(GREEN).save(tmp_path / "motion.jpg")
+    with (tmp_path / "motion.jpg").open("ab") as file:  # as phones do
+        file.write(b"\xff\xda" * 1000)
+    assert photographs.read(tmp_path / "motion.jpg", 8, 12).shape == (8, 12, 3)
+
+
 @pytest.mark.parametrize(
     ("mode", "dtype", "level"), [("L", "uint8", 100), ("LA", "uint8", 100), ("1", "bool", 255), ("I;16", "uint16", 100)]
 )
@@ -121,6 +134,13 @@ def test_listing_is_sorted_and_ignores_other_files(tmp_path, capsys):
     assert tmp_path / "inner" / "e.jpg" in photographs.list_photographs(tmp_path, recursive=True)
 
 
+def test_links_to_nothing_are_counted(tmp_path, capsys):
+    (tmp_path / "a.jpg").symlink_to("nowhere")
+    (tmp_path / "b.jpg").touch()
+    assert photographs.list_photographs(tmp_path) == [tmp_path / "b.jpg"]
+    assert capsys.readouterr().out == f"{tmp_path}: 1 other files ignored\n"
+
+
 def test_folders_without_photographs_are_errors(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(InputError, match=r"\.jpeg.*found 1 other files"):
@@ -136,6 +156,12 @@ def test_names_that_are_no_text_are_refused(tmp_path, name):
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).touch()
     with pytest.raises(InputError, match="names that can be written as text"):
         photographs.list_photographs(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["at 3.04\u202fPM.jpg", "family \U0001f468\u200d\U0001f469.jpg", "\u00e9t\u00e9.jpg"])
+def test_names_in_any_writing_are_names(tmp_path, name):
+    (tmp_path / name).touch()
+    assert photographs.list_photographs(tmp_path) == [tmp_path / name]
 
 
 def test_ids_are_names_up_to_the_first_dot_and_unique(tmp_path):

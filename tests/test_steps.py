@@ -35,7 +35,8 @@ def folder(tmp_path, monkeypatch, photographs_folder):
     encoder = keras.Model(
         pixels, keras.layers.Dense(5)(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(pixels)))
     )
-    found = features.extract(encoder, photographs.list_photographs(photographs_folder)).features
+    extracted = features.extract(encoder, photographs.list_photographs(photographs_folder)).features
+    found = {files.image_id(name): feature for name, feature in extracted.items()}
     origin = {"encoder": files.fingerprint(encoder), "height": 16, "width": 16, "dimension": 5}
     tokenizer = Tokenizer.fit(
         wrap(text) for image, texts in DESCRIPTIONS.items() if image not in TEST for text in texts
@@ -108,6 +109,15 @@ def test_step_5_prints_and_shows_the_captions_of_step_3(folder, script, capsys, 
     for image, caption in files.read_captions(folder / "captions.json").items():
         assert f"{image}.jpg\t{caption}\n" in printed
         assert f'alt="{caption}"' in (folder / "gallery.html").read_text("utf-8")
+
+
+def test_step_5_takes_names_that_are_alike_up_to_a_dot(folder, script, capsys):
+    script("4_tokenizer").main([])
+    for name in ("2024.01.02.jpg", "2024.01.03.jpg"):
+        (folder / "Examples" / name).write_bytes((folder / "Examples" / "photo1.jpg").read_bytes())
+    script("5_test").main([])
+    printed = capsys.readouterr().out
+    assert "2024.01.02.jpg\t" in printed and "2024.01.03.jpg\t" in printed
 
 
 def test_step_5_takes_one_photograph_and_lists_what_it_cannot_read(folder, script, capsys):
