@@ -15,9 +15,7 @@ from PIL import Image, ImageOps
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 FORMATS = ("JPEG", "PNG", "WEBP")  # what such files may hold; nothing of Pillow's many other decoders is reachable
 SCANS = 64  # of a JPEG; those of cameras and of the web have 10 at most, and a small file can repeat one for minutes
-SEGMENT = re.compile(
-    rb"\xff[^\x00\x01\xd0-\xd8\xff]"
-)  # a JPEG's marker with a length after it, or the one that ends the photograph
+SEGMENT = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # a JPEG's marker that a length follows, or its last
 LARGEST_WEBP = 1 << 25  # pixels: 8K; its decoder takes some 18 bytes each
 LARGEST = 89_478_485  # pixels: where Pillow begins to suspect a decompression bomb; four bytes each once decoded
 

@@ -118,7 +118,7 @@ def application(network: str, weights: str, size: int) -> keras.Model:
     try:
         body = build(include_top=False, weights=source, input_shape=(size, size, 3), pooling="avg")
     except Exception as error:  # Keras raises plain Exception where a download fails
-        reason = str(error).splitlines()[0]  # Keras may list all layers after it
+        reason = str(error).partition("\n")[0]  # Keras may list all layers after it
         raise InputError(f"{network}, {weights}, {size} x {size}: {reason}\n{_advice(weights)}") from error
     model = encoder(body, size, size, **_preprocessing(sys.modules[build.__module__].preprocess_input))
     return model if source else settle(model)

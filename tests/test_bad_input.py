@@ -255,7 +255,7 @@ ROWS = {
         write("c.json", '[{"image_id": "photo1", "caption": null}]')),
     "captions.json that is no JSON": Row(f"{THREE} --candidates c.json", r"expected JSON in c\.json", write("c.json", "{")),
     # features
-    "features without ids": Row(TWO, r"feature for each of 6 photographs in features\.pkl, found none for 1 of them \(photo0",
+    "features without ids": Row(TWO, r"feature for each of 6 photographs in features\.pkl, found none for 1 of them \(photo0.*skipped\.txt",
         features(lambda all: {name: all[name] for name in list(all)[1:]})),
     "features of nothing": Row(TWO, r"features in features\.pkl, found dict without", features(lambda all: {})),
     "features of two lengths": Row(TWO, r"in features\.pkl, found \(1, 4\) and \(1, 5\)",

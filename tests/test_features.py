@@ -101,6 +101,19 @@ def test_bfloat16_takes_encoders_that_are_nowhere_narrow():
     np.testing.assert_allclose(features.Network(encoder, "bfloat16")(pixels), encoder(pixels), rtol=2e-2, atol=1)
 
 
+def test_bfloat16_begins_within_a_model_in_a_model():
+    network = keras.Sequential([keras.Input((4, 4, 3)), *(keras.layers.Conv2D(3, 1) for _ in range(6))])
+    pixels = keras.Input((4, 4, 3), dtype="uint8")
+    x = keras.layers.Conv2D(3, 1)(keras.layers.Conv2D(3, 1)(keras.layers.Rescaling(1 / 255)(pixels)))
+    encoder = keras.Model(pixels, keras.layers.GlobalAveragePooling2D()(network(x)))
+    quick = features.Network(encoder, "bfloat16")
+    convolutions = [operation for operation in quick.graph.graph.get_operations() if operation.type == "Conv2D"]
+    assert [operation.outputs[0].dtype for operation in convolutions] == [tf.float32] * 2 + [tf.bfloat16] * 6
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3), "uint8")
+    expected = encoder(pixels).numpy()
+    assert np.abs(quick(pixels) - expected).max() <= 2e-2 * np.abs(expected).max()
+
+
 def test_decoding_keeps_order_and_stays_close_ahead(tmp_path, monkeypatch):
     read = []
     monkeypatch.setattr(photographs, "read", lambda path, height, width: read.append(path) or path)
