@@ -115,9 +115,8 @@ def learn(lessons: Lessons, run: Path, data: Data, split: str, beam: int, **trai
     :param run: the captioner's folder, within that of its encoder.
     :param training: `steps.train`'s own.
     """
-    learned = lessons.train.fingerprint(), lessons.dev.fingerprint()
     known = {"split": split, "beam": beam}
-    recipe = training | known | {"data": digest(*learned, data.stamp, data.test, data.references)}
+    recipe = training | known | {"data": digest(lessons.fingerprints(), data.stamp, data.test, data.references)}
     scores = run / "scores.json"
     found = files.read_json(scores) if scores.exists() else {}
     if isinstance(found, dict) and found.get("recipe") == recipe:

@@ -6,7 +6,7 @@ photographs come after rows and columns.
 """
 
 from collections import defaultdict
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -62,6 +62,15 @@ def folded(model: keras.Model, winograd: bool, narrow: Container[str] = ()) -> k
     for name, values in weights.items():
         fast.get_layer(name).set_weights(values)
     return fast
+
+
+def leaves(model: keras.Model) -> Iterator[layers.Layer]:
+    """Yield the layers of a model and of those in it, each after those that it takes from."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from leaves(layer)
+        else:
+            yield layer
 
 
 def _only_taker(layer: layers.Layer, model: keras.Model) -> layers.Layer | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, TypeVar
 
 from captioning import devices, files, photographs
-from captioning.convolutions import folded
+from captioning.convolutions import folded, leaves
 from captioning.errors import InputError
 from captioning.photographs import Unreadable
 
@@ -84,7 +84,7 @@ def _narrow(encoder: keras.Model) -> set[str]:
 
     They begin after the last layer in that quarter whose output is all that the rest takes: where a residual block ends.
     """
-    line = _leaves(encoder)  # each after those that it takes from
+    line = list(leaves(encoder))  # each after those that it takes from
     taken = {giver: number for number, layer in enumerate(line) for giver in _givers(layer)}  # the last time
     left = sum(isinstance(layer, keras.layers.Conv2D) for layer in line) // 4
     first = reach = 0
@@ -96,11 +96,6 @@ def _narrow(encoder: keras.Model) -> set[str]:
             first = number + 1
         reach = max(reach, taken.get(layer, 0))
     return {layer.name for layer in line[first:-1]}
-
-
-def _leaves(model: keras.Model) -> list[keras.layers.Layer]:
-    parts = (_leaves(layer) if isinstance(layer, keras.Model) else [layer] for layer in model.layers)
-    return [leaf for part in parts for leaf in part]
 
 
 def _givers(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:

@@ -26,6 +26,12 @@ class Lessons(NamedTuple):
     dev: batches.Captions
     origin: dict[str, Any] | None
 
+    def fingerprints(self) -> dict[str, str | None]:
+        """Return digests of all this, by name."""
+        parts = {"train data": self.train, "dev data": self.dev, "vocabulary": self.tokenizer}
+        encoder = (self.origin or {}).get("encoder")
+        return {name: part.fingerprint() for name, part in parts.items()} | {"encoder": encoder}
+
 
 class Trained(NamedTuple):
     """The captioner with the lowest val_loss, and the val_loss of each epoch, no more of them than were asked for."""
@@ -143,8 +149,6 @@ def train(
 
     kept = {"batch size": batch_size, "learning rate": learning_rate, "epsilon": epsilon, "average": average,
             "patience": patience, "reduce after": reduce_after, "standardise": standardise}  # fmt: skip
-    data = {"train data": seen.fingerprint(), "dev data": dev.fingerprint(),
-            "vocabulary": lessons.tokenizer.fingerprint(), "encoder": (lessons.origin or {}).get("encoder")}  # fmt: skip
     steps = seen.steps(batch_size)
     history = training.fit(
         trainer(model, learning_rate, epsilon, steps if average else None),
@@ -153,7 +157,7 @@ def train(
         epochs=epochs,
         seed=seed,
         folder=folder,
-        identity={**data, **kept, "precision": keras.config.dtype_policy().name},
+        identity={**lessons.fingerprints(), **kept, "precision": keras.config.dtype_policy().name},
         validation=dev.ordered(batch_size),
         callbacks=_callbacks(training.Best(folder / NAME, write), average, patience, reduce_after),
     )

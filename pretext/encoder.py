@@ -8,11 +8,11 @@ classifier ("notop"). Writes one file that takes photographs, uint8 (N, size, si
 """
 
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from captioning import files, settings
+from captioning.convolutions import leaves
 from captioning.errors import InputError
 from pretext.resnet import Stem, resnet
 
@@ -130,7 +130,7 @@ def settle(model: keras.Model) -> keras.Model:
     As a network starts, they are mean 0 and variance 1 whatever comes in. Then sums grow along the blocks, all photographs' features
     are nearly the same, and a captioner learns to leave them aside: too low a floor for encoders that normalise.
     """
-    normalisations = list(_normalisations(model))
+    normalisations = [layer for layer in leaves(model) if isinstance(layer, layers.BatchNormalization)]
     momenta = [layer.momentum for layer in normalisations]
     for layer in normalisations:
         layer.momentum = 0.0  # one pass is enough
@@ -139,14 +139,6 @@ def settle(model: keras.Model) -> keras.Model:
     for layer, momentum in zip(normalisations, momenta, strict=True):
         layer.momentum = momentum
     return model
-
-
-def _normalisations(model: keras.Model) -> Iterator[layers.BatchNormalization]:
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _normalisations(layer)
-        elif isinstance(layer, layers.BatchNormalization):
-            yield layer
 
 
 def _clouds(count: int, height: int, width: int) -> np.ndarray:

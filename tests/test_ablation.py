@@ -302,3 +302,6 @@ def test_what_has_changed_is_done_again(tmp_path):
         STEP.main([*words, "--learning-rate", "0.000001"])
     loss = files.read_json(run / "scores.json")["val_loss"]
     assert chosen[0].name.endswith(f"-val_loss{loss:.3f}.keras")
+    (tmp_path / "token.txt").write_text((tmp_path / "token.txt").read_text().replace("dog", "hund"))
+    with pytest.raises(InputError, match=r"settings:\s+vocabulary: \w+ there, \w+ now\s+repeat"):
+        STEP.main([*words, "--learning-rate", "0.000001"])

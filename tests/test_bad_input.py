@@ -155,7 +155,7 @@ ROWS = {
     "a crop of nothing": Row(f"{SIMCLR} --smallest-crop 0", r"expected --smallest-crop between 0\.01 and 1, found 0"),
     "one folder of two": Row(f"{SIMCLR} --knn-train labelled", "--knn-train and --knn-test go together"),
     "an encoder that is no .keras": Row("pretext.encoder --network resnet18 --size 32 --out enc", r"ends in \.keras, found enc"),
-    "features treated otherwise than before": Row(f"{TWO} --standardise --out .", "standardise: False there, True now"),
+    "features treated otherwise than before": Row(f"{TWO} --standardise --out .", r"settings:\s+standardise: False there, True now\s+repeat"),
     "other words than before": Row(f"{TWO} --out .", r"settings:\s+vocabulary: \w+ there, \w+ now\s+repeat",
         lambda folder: write("descriptions.txt", (folder / "descriptions.txt").read_text().replace("dog", "hund"))(folder)),
     "other settings than before": Row(f"{TWO} --batch-size 3 --out .", "batch size: 128 there, 3 now"),

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 from captioning import files
+from captioning.convolutions import leaves
 from captioning.errors import InputError
 from pretext import encoder
 from pretext.resnet import resnet
@@ -64,7 +65,7 @@ def test_an_untrained_network_tells_photographs_apart(photographs):
         differences.append(features.std(axis=0).mean() / features.mean())
     assert 0.1 < features.mean() < 10
     assert differences[1] > 2 * differences[0]
-    assert {layer.momentum for layer in encoder._normalisations(model)} == {0.9}
+    assert {layer.momentum for layer in leaves(model) if hasattr(layer, "momentum")} == {0.9}
 
 
 def test_pixels_are_normalised_inside(photographs):
