@@ -16,9 +16,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from captioning import agreement, descriptions, devices, features, files, photographs, settings, shards, steps
-from captioning.descriptions import Cleaning
-from captioning.shards import Shard
+from captioning import checks
+from captioning.captions import Cleaning, clean_into, read_captions
+from core import devices, disk, settings
+from encoders import encoder_file, extract, photographs, shards
+from encoders.shards import Shard
 
 
 @dataclass(frozen=True)
@@ -32,23 +34,23 @@ class Settings:
     shard: str | None = None  # i/n: only the i-th of n parts of the photographs
     merge: bool = False  # join the features that all shards left in --out, instead of computing any
     batch_size: settings.Count = 32  # photographs per forward pass
-    precision: features.Precision = "float32"  # bfloat16 is used where it is faster: with AMX, or AMD's Zen 4 on
+    precision: extract.Precision = "float32"  # bfloat16 is used where it is faster: with AMX, or AMD's Zen 4 on
     cleaning: Cleaning = "seed"  # seed drops one-letter words such as "a", as the original; natural keeps them
 
 
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     devices.prepare()
-    captions = descriptions.read(config.captions)
+    captions = read_captions(config.captions)
     paths = photographs.list_photographs(config.photographs)
-    agreement.check_captions(captions, paths, config.captions)
+    checks.check_captions(captions, paths, config.captions)
     if config.shard:
         shard = Shard.read(config.shard)
-        with files.locked(config.out, f".{shard.name}.lock"):
+        with disk.locked(config.out, f".{shard.name}.lock"):
             write_features(shard.take(paths), shard.name, config)
         return
-    with files.locked(config.out):
-        steps.write_descriptions(config.out / "descriptions.txt", captions, config.cleaning)
+    with disk.locked(config.out):
+        clean_into(config.out / "descriptions.txt", captions, config.cleaning)
         if config.merge:
             shards.join(config.out, paths)
         else:
@@ -56,8 +58,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def write_features(paths: Sequence[Path], name: str, config: Settings) -> None:
-    encoder, path = files.read_encoder(config.encoder), config.out / f"{name}.pkl"
-    steps.write_features(path, encoder, paths, config.cleaning, config.batch_size, config.precision)
+    encoder, path = encoder_file.read(config.encoder), config.out / f"{name}.pkl"
+    extract.write(path, encoder, paths, config.cleaning, config.batch_size, config.precision)
 
 
 if __name__ == "__main__":

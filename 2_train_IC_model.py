@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from captioning import devices, settings, steps
+from captioning import train
+from core import devices, settings
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,9 @@ class Settings:
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     devices.prepare(config.precision)
-    lessons = steps.read_lessons(config.features, config.descriptions, config.train_images, config.dev_images)
+    lessons = train.read_data(config.features, config.descriptions, config.train_images, config.dev_images)
     read = ("features", "descriptions", "train_images", "dev_images", "out", "precision")
-    trained = steps.train(lessons, config.out, **settings.without(config, *read))
+    trained = train.train(lessons, config.out, **settings.without(config, *read))
     losses = trained.losses
     print(f"wrote {trained.captioner}: val_loss {min(losses):.3f}, the lowest of {len(losses)} epochs")
 

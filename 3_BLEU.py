@@ -13,7 +13,10 @@ The original, whatever its comments say, evaluated on the dev split; so does the
 from dataclasses import dataclass
 from pathlib import Path
 
-from captioning import agreement, descriptions, devices, files, settings, splits, steps
+from captioning import checks, report, splits
+from captioning.captions import Captions, read_captions, read_descriptions, read_results
+from captioning.describe import describe
+from core import devices, disk, settings
 
 
 @dataclass(frozen=True)
@@ -36,33 +39,31 @@ class Settings:
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     devices.prepare()
-    with files.locked(config.out):
+    with disk.locked(config.out):
         score(config)
 
 
 def score(config: Settings) -> None:
     """Caption the test photographs, or read captions made elsewhere; print and write their scores."""
-    described = files.read_descriptions(config.descriptions)
+    described = read_descriptions(config.descriptions)
     train, test = (
-        agreement.described(described, splits.read(path), path) for path in (config.train_images, config.test_images)
+        checks.described(described, splits.read(path), path) for path in (config.train_images, config.test_images)
     )
     references = read_references(test, config)
     if config.candidates:
         unfinished: set[str] = set()
-        captions = agreement.pick(files.read_captions(config.candidates), test, "caption", config.candidates)
+        captions = checks.pick(read_results(config.candidates), test, "caption", config.candidates)
     else:
-        captions, unfinished = steps.describe(
-            config.model, config.features, train, test, config.descriptions, config.beam
-        )
+        captions, unfinished = describe(config.model, config.features, train, test, config.descriptions, config.beam)
     known = {"split": splits.describe(config.test_images), "beam": None if config.candidates else config.beam}
-    steps.score(config.out, captions, unfinished, train, test, references, **known)
+    report.write(config.out, captions, unfinished, train, test, references, **known)
 
 
-def read_references(test: steps.Descriptions, config: Settings) -> steps.Descriptions | None:
+def read_references(test: Captions, config: Settings) -> Captions | None:
     if config.references is None:
         print("the standard protocol is left out: --references Flickr8k_text/Flickr8k.token.txt adds it")
         return None
-    return agreement.pick(descriptions.read(config.references), test, "caption", config.references)
+    return checks.pick(read_captions(config.references), test, "caption", config.references)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,19 @@ Where step 2 has not written a captioner here and the settings name none, the th
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from captioning import agreement, decoding, devices, features, files, gallery, photographs, serve, settings
-from captioning.decoding import Caption
-from captioning.tokenizer import Tokenizer
-
-import keras
 import numpy as np
+
+from captioning import captioner_file, checks, decoding
+from captioning.decoding import Caption
+from captioning.pages import gallery, serve
+from captioning.tokenizer import Tokenizer, read_tokenizer
+from core import devices, keras_files, settings
+from encoders import encoder_file, extract, photographs
+
+if TYPE_CHECKING:  # imported by captioning, after TensorFlow's variables are set
+    import keras
 
 SHIPPED = Path(__file__).parent / "Pre-trained"
 QUALITY = "it is often wrong: CIDEr-D .190 on Flickr8k's dev photographs (one caption for all: .141; a person: .796)"
@@ -42,8 +47,8 @@ class Settings:
 class Models(NamedTuple):
     """What describes a photograph; the three belong together."""
 
-    encoder: keras.Model
-    captioner: keras.Model
+    encoder: "keras.Model"
+    captioner: "keras.Model"
     tokenizer: Tokenizer
 
 
@@ -69,16 +74,16 @@ def own_or_shipped(config: Settings) -> Settings:
 
 
 def read(config: Settings) -> Models:
-    captioner, encoder = files.read_captioner(config.model), files.read_encoder(config.encoder)
-    origin = {"encoder": files.fingerprint(encoder)}
-    agreement.check_features(captioner, encoder.output_shape[-1], origin, config.encoder)
-    tokenizer = agreement.check_vocabulary(captioner, files.read_tokenizer(config.tokenizer), config.tokenizer)
+    captioner, encoder = captioner_file.read(config.model), encoder_file.read(config.encoder)
+    origin = {"encoder": keras_files.fingerprint(encoder)}
+    checks.check_features(captioner, encoder.output_shape[-1], origin, config.encoder)
+    tokenizer = checks.check_vocabulary(captioner, read_tokenizer(config.tokenizer), config.tokenizer)
     return Models(encoder, captioner.model, tokenizer)
 
 
 def describe(models: Models, paths: list[Path], beam: int) -> tuple[dict[Path, Caption], dict[str, str]]:
     """Return the captions of the photographs, and why others could not be read, by name."""
-    extracted, unreadable = features.extract(models.encoder, paths)
+    extracted, unreadable = extract.extract(models.encoder, paths)
     stacked = np.concatenate(list(extracted.values()))  # (N, D)
     found = decoding.caption(models.captioner, stacked, models.tokenizer, beam)
     by_name = {path.name: path for path in paths}
@@ -96,7 +101,7 @@ def show(captions: dict[Path, Caption], unreadable: dict[str, str], page: Path) 
 
 def describer(models: Models, beam: int) -> Callable[[BinaryIO], list[Caption]]:
     """Return what gives an open photograph its captions, the best first."""
-    network = features.Network(models.encoder, batch_size=1)
+    network = extract.Network(models.encoder, batch_size=1)
 
     def describe_one(photograph: BinaryIO) -> list[Caption]:
         pixels = photographs.read(photograph, network.height, network.width)  # (H, W, 3)

@@ -13,13 +13,16 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from captioning import ablation, comparison, devices, features, files, marking, plots, settings, splits, steps
-from captioning.ablation import Data, Study
-from captioning.descriptions import Cleaning
-from pretext import evaluation
-
-import keras
+from captioning.ablation import comparison, plots, study
+from captioning.ablation.study import Data, Study
+from captioning.captions import Cleaning, read_results
+from captioning.pages import ablation_page
+from captioning.splits import describe
+from captioning.train import read_data
+from core import devices, disk, keras_files, settings
+from encoders import encoder_file, evaluate, extract
 
 EXAMPLES = 12  # photographs on the page
 
@@ -40,7 +43,7 @@ class Settings:
     out: Path = Path("ablation")  # folder for everything that is written
     seeds: settings.Count = 3  # captioners for each encoder, with the seeds 0, 1, ...
     cleaning: Cleaning = "seed"  # seed drops one-letter words such as "a", as the original; natural keeps them
-    precision: features.Precision = "float32"  # of step 1; bfloat16 is used where it is faster
+    precision: extract.Precision = "float32"  # of step 1; bfloat16 is used where it is faster
     epochs: settings.Count = 20  # times that each description is seen, at most
     batch_size: settings.Count = 128  # descriptions per step
     learning_rate: settings.Positive = 0.006  # Adam's
@@ -56,56 +59,55 @@ class Settings:
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     devices.prepare()
-    encoders, lists = ablation.named(config.encoders), (config.train_images, config.dev_images, config.test_images)
+    encoders, lists = study.named(config.encoders), (config.train_images, config.dev_images, config.test_images)
     for path in encoders.values():
-        files.read_encoder(path)  # so that hours of work on one do not come before a mistake in the next
-    with files.locked(config.out):
-        data = ablation.read(config.captions, config.photographs, lists, config.out, config.cleaning)
-        compare([study(name, path, data, config) for name, path in encoders.items()], data, config)
+        encoder_file.read(path)  # so that hours of work on one do not come before a mistake in the next
+    with disk.locked(config.out):
+        data = study.read(config.captions, config.photographs, lists, config.out, config.cleaning)
+        compare([carry_out(name, path, data, config) for name, path in encoders.items()], data, config)
 
 
-def study(name: str, path: Path, data: Data, config: Settings) -> Study:
+def carry_out(name: str, path: Path, data: Data, config: Settings) -> Study:
     """Do what is not yet done of an encoder: its features, and its captioners with their captions and scores."""
-    encoder = files.read_encoder(path)
-    folder = ablation.folder_of(config.out, name, files.fingerprint(encoder))
-    stored, split = folder / "features.pkl", splits.describe(config.test_images)
-    files.write_json(folder / "encoder.json", ablation.describe(path, encoder) | judge(encoder, folder, config))
-    ablation.extract(stored, encoder, data, config.cleaning, config.precision)
-    keras.backend.clear_session()
-    lessons = steps.read_lessons(stored, data.descriptions, config.train_images, config.dev_images)
+    encoder = encoder_file.read(path)
+    folder = study.folder_of(config.out, name, keras_files.fingerprint(encoder))
+    stored, split = folder / "features.pkl", describe(config.test_images)
+    disk.write_json(folder / "encoder.json", study.describe(path, encoder) | judge(encoder, folder, config))
+    study.extract(stored, encoder, data, config.cleaning, config.precision)
+    training_data = read_data(stored, data.descriptions, config.train_images, config.dev_images)
     names = ("epochs", "batch_size", "learning_rate", "epsilon", "average", "standardise", "patience")
     training = {name: getattr(config, name) for name in names}
     runs = tuple(folder / f"seed-{seed}" for seed in range(config.seeds))
     for seed, run in enumerate(runs):
-        ablation.learn(lessons, run, data, split, config.beam, seed=seed, **training)
+        study.learn(training_data, run, data, split, config.beam, seed=seed, **training)
     return Study(name, folder, runs)
 
 
-def judge(encoder: keras.Model, folder: Path, config: Settings) -> dict[str, str | float]:
+def judge(encoder: Any, folder: Path, config: Settings) -> dict[str, str | float]:
     """Return what the encoder's features know of classes, if there are labelled photographs."""
     if config.labelled is None:
         return {}
-    stored, labelled = folder / "evaluation.json", ablation.stamp(sorted(config.labelled.rglob("*")))
-    if not stored.exists() or files.read_json(stored)["labelled"] != labelled:
-        parts = evaluation.load_parts(config.labelled / "train", config.labelled / "val", encoder, config.out / "cache")
-        found = evaluation.judge(folder.name, encoder, *parts)
+    stored, labelled = folder / "evaluation.json", study.stamp(sorted(config.labelled.rglob("*")))
+    if not stored.exists() or disk.read_json(stored)["labelled"] != labelled:
+        parts = evaluate.load_parts(config.labelled / "train", config.labelled / "val", encoder, config.out / "cache")
+        found = evaluate.judge(folder.name, encoder, *parts)
         known = {"labelled": labelled, "kNN top-1": found.neighbours, "linear top-1": found.linear}
-        files.write_json(stored, known)
-    return files.read_json(stored)
+        disk.write_json(stored, known)
+    return disk.read_json(stored)
 
 
 def compare(studies: Sequence[Study], data: Data, config: Settings) -> None:
     """Write the table in its three forms, the plots, and photographs with every encoder's caption."""
     summaries = comparison.summarise(studies, data)
-    beside = files.read_json(studies[0].runs[0] / "scores.json")
+    beside = disk.read_json(studies[0].runs[0] / "scores.json")
     table, notes = comparison.table(summaries, beside), comparison.notes(beside, config.seeds)
-    files.write_text(config.out / "ablation.csv", comparison.as_csv(table))
-    files.write_text(config.out / "ablation.md", comparison.as_markdown(table, notes))
+    disk.write_text(config.out / "ablation.csv", comparison.as_csv(table))
+    disk.write_text(config.out / "ablation.md", comparison.as_markdown(table, notes))
     pictures = plots.draw(config.out, studies, summaries, beside)
     examples = random.Random(0).sample(sorted(data.test), min(EXAMPLES, len(data.test)))
-    captions = {study.name: files.read_captions(study.runs[0] / "captions.json") for study in studies}
+    captions = {study.name: read_results(study.runs[0] / "captions.json") for study in studies}
     shown = {data.photographs[image]: {name: given[image] for name, given in captions.items()} for image in examples}
-    marking.write(config.out / "ablation.html", table, notes, pictures, shown)
+    ablation_page.write(config.out / "ablation.html", table, notes, pictures, shown)
     print(f"\n{comparison.as_markdown(table, notes)}")
     print(
         f"wrote {config.out / 'ablation'}.csv, .md and .html: {len(studies)} encoders, {config.seeds} captioners each"

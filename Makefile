@@ -31,7 +31,7 @@ demo: setup  ## draw a small captioned world, pre-train two encoders on it and t
 
 flickr8k: setup  ## run steps 1 to 5 on Flickr8k in DIR, into OUT (ENCODER=FILE: with this encoder)
 	@test $(words $(DIR)) = 1 || { echo "error: expected the folder of Flickr8k, its path without spaces, found '$(DIR)'; say make flickr8k DIR=/path/to/it"; exit 1; }
-	test -e $(ENCODER) || .venv/bin/python -m pretext.encoder --network resnet50 --weights untrained --out $(ENCODER)
+	test -e $(ENCODER) || .venv/bin/python -m encoders.make --network resnet50 --weights untrained --out $(ENCODER)
 	.venv/bin/python -m captioning.doctor --photographs $(DATA) --captions $(CAPTIONS) --encoder $(ENCODER) $(TRAIN) \
 		--dev-images $(LISTS).devImages.txt --features $(OUT)/features.pkl --descriptions $(OUT)/descriptions.txt \
 		--model $(OUT)/models --tokenizer $(OUT)/tokenizer.pkl --out $(OUT)

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from captioning import devices, features, files, photographs, settings
-from captioning.features import Network
-from pretext import encoder as untrained_encoder
-
 import keras
 import numpy as np
 from PIL import Image
+
+from core import devices, settings
+from encoders import encoder_file, extract, make, photographs
+from encoders.extract import Network
 
 BATCH = 32
 
@@ -38,7 +38,7 @@ class Settings:
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     devices.prepare()
-    encoder = files.read_encoder(config.encoder) if config.encoder else untrained_resnet50()
+    encoder = encoder_file.read(config.encoder) if config.encoder else untrained_resnet50()
     with tempfile.TemporaryDirectory() as drawn:
         folder = config.photographs or draw(Path(drawn), config.count)
         report(*measure(encoder, photographs.list_photographs(folder)[: config.count], config.rounds))
@@ -50,7 +50,7 @@ def measure(encoder: keras.Model, paths: Sequence[Path], rounds: int) -> tuple[d
     exact = Network(encoder, batch_size=BATCH)
     exact(np.stack([photographs.read(path, exact.height, exact.width) for path in paths[:BATCH]]))
     set_up = time.perf_counter() - start
-    quick = Network(encoder, features.settle("bfloat16"), BATCH)
+    quick = Network(encoder, extract.possible("bfloat16"), BATCH)
     ready = np.stack([photographs.read(path, exact.height, exact.width) for path in paths])
     references = exact(ready)
     few = paths[: max(1, len(paths) // 8)]
@@ -86,7 +86,7 @@ def one_by_one(call: Callable[[np.ndarray], np.ndarray], network: Network, paths
 
 def live(network: Network, paths: Sequence[Path]) -> np.ndarray:
     """Step 1's way: decode in threads beside the network."""
-    return np.concatenate([batch.features for batch in features.batches(network, paths)])
+    return np.concatenate([batch.features for batch in extract.batches(network, paths)])
 
 
 def report(speeds: dict[str, float], set_up: float, deviation: float) -> None:
@@ -101,7 +101,7 @@ def report(speeds: dict[str, float], set_up: float, deviation: float) -> None:
 
 def untrained_resnet50() -> keras.Model:
     keras.utils.set_random_seed(0)
-    return untrained_encoder.untrained("resnet50", "untrained", 224, "imagenet")
+    return make.untrained("resnet50", "untrained", 224, "imagenet")
 
 
 def draw(folder: Path, count: int) -> Path:

@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from captioning import captioner, devices, settings, steps, training
-from captioning.batches import SIGNATURE, Captions
-
 import keras
 import numpy as np
 import tensorflow as tf
+
+from captioning.batches import SIGNATURE, Captions
+from captioning.models import merge
+from captioning.train import read_data
+from core import devices, settings, training
 
 BATCH_SIZE = 32
 
@@ -38,10 +40,8 @@ def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     devices.prepare()
     keras.utils.set_random_seed(config.seed)
-    tokenizer, train, dev, _ = steps.read_lessons(
-        config.features, config.descriptions, config.train_images, config.dev_images
-    )
-    trainer = captioner.build_trainer(captioner.build(train.features.shape[1], tokenizer.vocabulary_size))
+    tokenizer, train, dev, _ = read_data(config.features, config.descriptions, config.train_images, config.dev_images)
+    trainer = merge.trainer(merge.build(train.features.shape[1:], tokenizer.vocabulary_size))
     trainer.compile(keras.optimizers.Adam(0.01, epsilon=0.1), jit_compile=False)
     history = training.fit(
         trainer,

@@ -4,10 +4,10 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from captioning.tokenizer import Tokenizer, wrap
-
 import numpy as np
 import tensorflow as tf
+
+from captioning.tokenizer import Tokenizer, wrap
 
 SIGNATURE = (
     (

@@ -1,12 +1,14 @@
 """Captions for many photographs at once: one LSTM step a word for all of them, greedily or by beam search."""
 
 from dataclasses import dataclass, replace
-
-from captioning.errors import InputError
-from captioning.tokenizer import END, START, Tokenizer
+from typing import Any
 
 import keras
 import numpy as np
+
+from captioning.captioner_file import design
+from captioning.tokenizer import END, START, Tokenizer
+from core.errors import InputError
 
 ROWS = 256  # captions that are extended together; more only costs memory
 MAXIMUM_LENGTH = 34  # where a drop-in tokenizer does not tell: Flickr8k's, after the original's cleaning
@@ -41,46 +43,16 @@ def alternatives(model: keras.Model, features: np.ndarray, tokenizer: Tokenizer,
 
     A beam of 1 is the greedy search, whose ties go to the lowest id. A caption that ends leaves the beam, which gets narrower by it.
 
-    :param model: a captioner of `captioning.captioner.build`.
+    :param model: a captioner that one of captioning/models built.
     :param features: float (N, D).
     :raises InputError: the beam is less than 1.
     """
     if beam < 1:
         raise InputError(f"expected a beam of at least 1, found {beam}")
-    captioner = _Captioner(model)
+    stepper = design(model).Stepper(model)
     together = max(1, ROWS // beam)
     parts = [features[first : first + together] for first in range(0, len(features), together)]
-    return [captions for part in parts for captions in _search(captioner, part, tokenizer, beam)]
-
-
-class _Captioner:
-    """The captioner's arithmetic on plain arrays, one word at a time."""
-
-    def __init__(self, model: keras.Model) -> None:
-        def weights(name: str) -> list[np.ndarray]:
-            return [np.asarray(weight, "float32") for weight in model.get_layer(name).get_weights()]
-
-        (embedding,) = weights("word_embedding")  # (V, E)
-        kernel, self.recurrent, bias = weights("lstm")  # (E, 4U), (U, 4U), (4U,)
-        self.word_gates = embedding @ kernel + bias  # (V, 4U)
-        self.feature_dense = weights("feature_dense")
-        self.decoder_dense = weights("decoder_dense")
-        self.next_word = weights("next_word")
-
-    def encode(self, features: np.ndarray) -> np.ndarray:
-        """Return what the captioner makes of features (N, D): (N, U)."""
-        return _relu(features, *self.feature_dense)
-
-    def step(self, photographs: np.ndarray, words: np.ndarray, hidden: np.ndarray, cell: np.ndarray) -> tuple:
-        """Read one more word (R,) of each caption; return the logits of the next (R, V) and the LSTM's states (R, U)."""
-        gates = self.word_gates[words] + hidden @ self.recurrent  # (R, 4U), in Keras' order
-        enter, forget, candidate, leave = np.split(gates, 4, axis=1)
-        cell = _sigmoid(forget) * cell + _sigmoid(enter) * np.tanh(candidate)
-        hidden = _sigmoid(leave) * np.tanh(cell)
-        kernel, bias = self.next_word
-        logits = _relu(photographs + hidden, *self.decoder_dense) @ kernel
-        logits += bias
-        return logits, hidden, cell
+    return [captions for part in parts for captions in _search(stepper, part, tokenizer, beam)]
 
 
 @dataclass(frozen=True)
@@ -90,30 +62,27 @@ class _Beam:
     photograph: np.ndarray  # (R,) which photograph
     ids: np.ndarray  # (R, T) the words so far, the start token first
     logs: np.ndarray  # (R, T - 1) their log-probabilities, without the start token's
-    hidden: np.ndarray  # (R, U)
-    cell: np.ndarray  # (R, U)
+    state: Any  # of the captioner: arrays (R, ...), in any structure
 
     def __getitem__(self, rows: np.ndarray) -> "_Beam":
-        return _Beam(*(array[rows] for array in vars(self).values()))
+        state = keras.tree.map_structure(lambda array: array[rows], self.state)
+        return _Beam(self.photograph[rows], self.ids[rows], self.logs[rows], state)
 
     def append(self, ids: np.ndarray, logs: np.ndarray) -> "_Beam":
         """Return the captions, each with one more word."""
         return replace(self, ids=np.column_stack((self.ids, ids)), logs=np.column_stack((self.logs, logs)))
 
 
-def _search(captioner: _Captioner, features: np.ndarray, tokenizer: Tokenizer, width: int) -> list[list[Caption]]:
-    encoded = captioner.encode(np.asarray(features, "float32"))
-    count, units = encoded.shape
-    start, end = tokenizer.word_index[START], tokenizer.word_index[END]
-    state = np.zeros((count, units), "float32")
-    beam = _Beam(np.arange(count), np.full((count, 1), start), np.zeros((count, 0), "float32"), state, state)
+def _search(stepper: Any, features: np.ndarray, tokenizer: Tokenizer, width: int) -> list[list[Caption]]:
+    count, start, end = len(features), tokenizer.word_index[START], tokenizer.word_index[END]
+    beam = _Beam(np.arange(count), np.full((count, 1), start), np.zeros((count, 0), "float32"), stepper.start(features))
     room = np.full(count, width)  # (N,) captions under way that a photograph may still have
     found: list[list[Caption]] = [[] for _ in range(count)]
     for _ in range(tokenizer.maximum_length or MAXIMUM_LENGTH):
-        logits, hidden, cell = captioner.step(encoded[beam.photograph], beam.ids[:, -1], beam.hidden, beam.cell)
+        logits, state = stepper.step(beam.state, beam.ids[:, -1])
         ids, logs = _likeliest(logits, width)  # (R, width)
         rows, columns = _survivors(beam, logs, room)
-        beam = replace(beam, hidden=hidden, cell=cell)[rows].append(ids[rows, columns], logs[rows, columns])
+        beam = replace(beam, state=state)[rows].append(ids[rows, columns], logs[rows, columns])
         ended = np.isin(beam.ids[:, -1], (0, end))
         _collect(beam[ended], tokenizer, found)
         room -= np.bincount(beam.photograph[ended], minlength=count)
@@ -147,7 +116,7 @@ def _survivors(beam: _Beam, logs: np.ndarray, room: np.ndarray) -> tuple[np.ndar
     photograph = np.repeat(beam.photograph, logs.shape[1])
     order = np.lexsort((-totals, photograph))  # by photograph, then by falling probability
     owner = photograph[order]
-    rank = np.arange(len(order)) - np.searchsorted(owner, owner)
+    rank = np.arange(len(order)) - np.searchsorted(owner, owner)  # among the extensions of one photograph
     return np.divmod(order[rank < room[owner]], logs.shape[1])
 
 
@@ -158,11 +127,3 @@ def _collect(beam: _Beam, tokenizer: Tokenizer, found: list[list[Caption]]) -> N
         words = tuple(tokenizer.words[id] for id in ids[:length])
         probabilities = tuple(np.exp(logs[:length]).tolist())
         found[photograph].append(Caption(words, probabilities, float(logs.mean()), bool(finished)))
-
-
-def _relu(inputs: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    return np.maximum(inputs @ kernel + bias, 0)
-
-
-def _sigmoid(inputs: np.ndarray) -> np.ndarray:
-    return 0.5 * np.tanh(0.5 * inputs) + 0.5  # no overflow

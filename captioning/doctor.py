@@ -9,8 +9,8 @@ to do. Writes nothing. The status is 1 where something is to be fixed. The steps
 from dataclasses import dataclass
 from pathlib import Path
 
-from captioning import machine, settings
-from captioning.errors import InputError
+from core import machine, settings
+from core.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Settings:
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     print(f"\nok     versions: {machine.check_versions()}", flush=True)
-    from captioning import inspection  # only now: it imports the packages whose versions had to be checked first
+    from captioning import doctor_checks  # only now: it imports the packages whose versions had to be checked first
 
-    if faults := inspection.report(config):
+    if faults := doctor_checks.report(config):
         raise InputError(f"{faults} to fix; the lines above say how")
 
 

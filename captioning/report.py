@@ -2,11 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from captioning.descriptions import PUNCTUATION, clean
-from captioning.metrics import Text
-from captioning.scores import CLEANED, METRICS, SEED, STANDARD, Protocol, best_constant, evaluate
+from captioning.captions import PUNCTUATION, clean, write_results
+from captioning.metrics.text import Text
+from captioning.scores import CLEANED, METRIC_NAMES, SEED, STANDARD, Protocol, best_constant, evaluate
 from captioning.tokenizer import START, wrap
+from core.disk import write_json
 
 COLLAPSED = 0.9  # share of the captions that are one and the same
 LINES = {
@@ -97,10 +100,10 @@ def _variety(captions: list[str], train: Texts, unfinished: Collection[str]) -> 
 
 def table(report: dict) -> str:
     """Return the scores as one table, in Markdown that also reads well in a terminal."""
-    rows = [("protocol", "captions", *METRICS)]
+    rows = [("protocol", "captions", *METRIC_NAMES)]
     for protocol, lines in report["protocols"].items():
         rows += [
-            (protocol, title, *(_shown(lines[line].get(metric)) for metric in METRICS))
+            (protocol, title, *(_shown(lines[line].get(metric)) for metric in METRIC_NAMES))
             for line, title in LINES.items()
             if line in lines
         ]
@@ -134,3 +137,25 @@ def remarks(report: dict) -> list[str]:
     if leaked := report["photographs in train"]:
         lines.append(f"warning: leak: {leaked:,} of {total:,} photographs are in the train split too")
     return lines
+
+
+def write(
+    folder: Path,
+    captions: Mapping[str, str],
+    unfinished: Collection[str],
+    train: Texts,
+    test: Texts,
+    references: Texts | None,
+    **known: Any,
+) -> None:
+    """Score the captions, print the table and its remarks, and write captions.json and, last, scores.json into the folder.
+
+    :param known: what scores.json also says, `split` among it.
+    """
+    scores = {**known, **make(captions, test, train, references, unfinished)}
+    print(f"\n{len(captions):,} photographs of the split {scores['split']}\n\n{table(scores)}\n")
+    print("\n".join(remarks(scores)))
+    write_results(folder / "captions.json", captions)
+    write_json(folder / "scores.json", scores)
+    print(f"wrote {folder / 'captions.json'}: {len(captions):,} captions")
+    print(f"wrote {folder / 'scores.json'}: {len(scores['protocols'])} protocols")

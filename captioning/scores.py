@@ -8,38 +8,24 @@ without punctuation. Both count as coco-caption does.
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
-from captioning.metrics import ORDERS, CiderD, Gram, Text, bleu, bleu_statistics, closest_length, rouge_l
-from captioning.tokenizer import wrap
 
 import numpy as np
 from nltk.translate.bleu_score import corpus_bleu
 
-BLEU = tuple(f"BLEU-{n}" for n in ORDERS)
-METRICS = (*BLEU, "ROUGE-L", "CIDEr-D")
+from captioning.metrics import bleu, cider, rouge
+from captioning.metrics.protocol import Protocol
+from captioning.metrics.text import ORDERS, Gram, Text
+from captioning.tokenizer import wrap
+
+METRICS = (bleu, rouge, cider)
+METRIC_NAMES = tuple(name for metric in METRICS for name in metric.NAMES)
 EQUAL_WEIGHTS = tuple(tuple(1 / n if order <= n else 0 for order in ORDERS) for n in ORDERS)
 SEED_WEIGHTS = (*EQUAL_WEIGHTS[:2], (0.3, 0.3, 0.3, 0), EQUAL_WEIGHTS[3])
 RESAMPLES = 1000  # of the bootstrap
 
 Scores = dict[str, float | list[float]]  # a metric's value, or the ends of its interval
 
-
-@dataclass(frozen=True)
-class Protocol:
-    """A way to score: its metrics, the weights of BLEU-1 to BLEU-4, the n-grams that a caption too short for any counts."""
-
-    name: str
-    metrics: tuple[str, ...]
-    weights: tuple[tuple[float, ...], ...]
-    fewest: int
-
-    def named(self, values: np.ndarray) -> Scores:
-        """Return the metrics' names with their values (M,) or intervals (2, M)."""
-        return dict(zip(self.metrics, values.T.round(6).tolist(), strict=True))
-
-
-SEED = Protocol("seed", BLEU, SEED_WEIGHTS, fewest=1)
+SEED = Protocol("seed", (bleu,), SEED_WEIGHTS, fewest=1)
 CLEANED = Protocol("cleaned", METRICS, EQUAL_WEIGHTS, fewest=0)
 STANDARD = Protocol("standard", METRICS, EQUAL_WEIGHTS, fewest=0)
 
@@ -49,21 +35,19 @@ class Judge:
 
     def __init__(self, protocol: Protocol, references: Sequence[Sequence[Text]]) -> None:
         self.protocol = protocol
-        self.references = references
-        self.cider = CiderD(references) if "CIDEr-D" in protocol.metrics else None
+        self.statistics = [metric.statistics(references, protocol) for metric in protocol.metrics]
 
     def rows(self, candidates: Sequence[Text]) -> np.ndarray:
-        """Return each photograph's statistics: BLEU's (P, 10), or with ROUGE-L and CIDEr-D (P, 12)."""
-        pairs = list(zip(candidates, self.references, strict=True))
-        rows = np.array([bleu_statistics(*pair, self.protocol.fewest) for pair in pairs])
-        if not self.cider:
-            return rows
-        return np.column_stack((rows, [rouge_l(*pair) for pair in pairs], self.cider.scores(candidates)))
+        """Return each photograph's statistics (P, K), those of one metric after those of another."""
+        return np.column_stack([statistics(candidates) for statistics in self.statistics])
 
     def values(self, rows: np.ndarray, shares: np.ndarray | None = None) -> np.ndarray:
         """Return the metrics (M,) over all photographs, or (R, M) over R resamples with their shares (R, P)."""
         means = rows.mean(axis=0) if shares is None else shares @ rows
-        return np.concatenate((bleu(means[..., :10], self.protocol.weights), means[..., 10:]), axis=-1)
+        ends = np.cumsum([metric.WIDTH for metric in self.protocol.metrics])
+        parts = np.split(means, ends[:-1], axis=-1)
+        values = [metric.values(part, self.protocol) for metric, part in zip(self.protocol.metrics, parts, strict=True)]
+        return np.concatenate(values, axis=-1)
 
     def score(self, candidates: Sequence[Text]) -> np.ndarray:
         """Return the metrics (M,) of the candidates."""
@@ -90,7 +74,7 @@ def evaluate(
 
 
 def _by_nltk(candidates: Sequence[Text], references: Sequence[Sequence[Text]]) -> np.ndarray:
-    """Return what the original printed, from the library that it used; the floor and the interval count the same way (`metrics.bleu`)."""
+    """Return what the original printed, from the library that it used; the floor and the interval count the same way (`bleu.values`)."""
     people = [[text.words for text in texts] for texts in references]
     with warnings.catch_warnings(
         action="ignore"
@@ -154,7 +138,7 @@ def best_constant(train: Mapping[str, Sequence[str]], choices: int = 200) -> str
     frequent = Counter(text for texts in train.values() for text in texts if text).most_common(choices)
     constants = {text: Text(wrap(text)) for text, _ in frequent}
     totals = _totals(list(constants.values()), train)
-    return max(constants, key=dict(zip(constants, bleu(totals, SEED.weights)[:, 3], strict=True)).get)
+    return max(constants, key=dict(zip(constants, bleu.values(totals, SEED)[:, 3], strict=True)).get)
 
 
 def _totals(constants: Sequence[Text], train: Mapping[str, Sequence[str]]) -> np.ndarray:
@@ -168,8 +152,8 @@ def _totals(constants: Sequence[Text], train: Mapping[str, Sequence[str]]) -> np
             {(g, k) for text in references for g in text.grams.keys() & grams for k in range(1, text.grams[g] + 1)}
         )
         for length in closest:
-            closest[length] += closest_length(length, references)
-    totals = np.zeros((len(constants), 10))
+            closest[length] += bleu.closest_length(length, references)
+    totals = np.zeros((len(constants), bleu.WIDTH))
     for row, constant in zip(totals, constants, strict=True):
         length = len(constant.words)
         for gram, count in constant.grams.items():

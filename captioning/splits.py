@@ -12,12 +12,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from captioning import descriptions, files, photographs, settings
-from captioning.errors import InputError
+from captioning.captions import form_of, read_captions
+from core import disk, settings
+from core.errors import InputError
+from encoders import photographs
 
 Splits = dict[str, list[str]]
 OFFICIAL = "Flickr_8k"
-KARPATHY = {"train": "train", "restval": "train", "val": "dev", "test": "test"}  # his names and ours
 DRAWN = "not comparable with published scores"
 
 
@@ -34,34 +35,27 @@ class Settings:
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     if config.seed is None:
-        source, splits = OFFICIAL, from_karpathy(config.captions)
+        source, splits = OFFICIAL, from_captions(config.captions)
     else:
-        captioned = descriptions.read(config.captions)
+        captioned = read_captions(config.captions)
         names = [path.name for path in photographs.list_photographs(config.photographs)]
         source = f"random-seed-{config.seed}"
-        splits = draw([name for name in names if files.image_id(name) in captioned], config.seed)
+        splits = draw([name for name in names if photographs.image_id(name) in captioned], config.seed)
     for split, names in splits.items():
         path = config.out / f"{source}.{split}Images.txt"
-        files.write_text(path, "".join(f"{name}\n" for name in names))
+        disk.write_text(path, "".join(f"{name}\n" for name in names))
         print(f"wrote {path}: {len(names):,} photographs, {describe(path)}")
 
 
-def from_karpathy(path: Path) -> Splits:
-    """Return the photographs' names in each split of Karpathy's JSON.
+def from_captions(path: Path) -> Splits:
+    """Return the photographs' names in each split of a captions file that has splits.
 
-    :raises InputError: the captions have another form, or a split is unknown.
+    :raises InputError: its form has none, or a split is unknown.
     """
-    text = files.read_text(path)
-    if not descriptions.is_karpathy(text):
+    form = form_of(path)
+    if not hasattr(form, "splits"):
         raise InputError(f"{path} holds captions but no splits, which only Karpathy's JSON does. {advice()}")
-    splits: Splits = {"train": [], "dev": [], "test": []}
-    for image in descriptions.read_karpathy(text, path):
-        if image["split"] not in KARPATHY:
-            raise InputError(
-                f"expected the splits {', '.join(KARPATHY)} in {path}, found {image['split']!r}; get it again"
-            )
-        splits[KARPATHY[image["split"]]].append(image["filename"])
-    return splits
+    return form.splits(path)
 
 
 def draw(names: list[str], seed: int) -> Splits:
@@ -93,7 +87,7 @@ def read(path: Path) -> list[str]:
     """
     if not path.exists():
         raise InputError(f"expected an image list at {path}, found nothing. {advice()}")
-    return files.read_image_list(path)
+    return photographs.read_image_list(path)
 
 
 def advice() -> str:

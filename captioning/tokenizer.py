@@ -1,11 +1,18 @@
 """The tokenizer: words to ids and back, with the ids of the Keras `Tokenizer` that the original used."""
 
 import hashlib
+import pickle
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
+from core import disk, pickles
+from core.errors import InputError
+
+LONGEST = 10_000  # words of a description that a tokenizer may tell: so long a caption may become
 START, END = "startseq", "endseq"
 FILTERS = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))
 
@@ -56,3 +63,38 @@ class Tokenizer:
     def encode(self, text: str) -> list[int]:
         """Return the ids of the text's words; words outside the vocabulary are dropped, as Keras does."""
         return [self.word_index[word] for word in split_words(text) if word in self.word_index]
+
+    def content(self) -> dict[str, Any]:
+        """Return what a file keeps of it."""
+        return {"word_index": self.word_index, "maximum_length": self.maximum_length}
+
+
+def write_tokenizer(path: Path, tokenizer: Tokenizer) -> None:
+    """Write the word index and the maximum length as a pickle of builtins."""
+    disk.write_bytes(path, pickle.dumps(tokenizer.content(), protocol=4))
+
+
+def read_tokenizer(path: Path) -> Tokenizer:
+    """Return the tokenizer of our tokenizer.pkl, or of the original's pickled Keras `Tokenizer` (no maximum length).
+
+    :raises InputError: the file is missing, names something that data never needs, or holds no word index.
+    """
+    return check_tokenizer(pickles.read(path), path)
+
+
+def check_tokenizer(value: Any, path: Path) -> Tokenizer:
+    """Return the tokenizer of a value that the file `path` holds.
+
+    :raises InputError: it is none.
+    """
+    value = value if isinstance(value, dict) else {}
+    index, length = value.get("word_index"), value.get("maximum_length")
+    numbers = list(index.values()) if isinstance(index, dict) else [None]
+    fits = all(isinstance(number, int) for number in numbers) and all(isinstance(word, str) for word in index)
+    fits = fits and {START, END} <= index.keys() and sorted(numbers) == list(range(1, len(numbers) + 1))
+    if not fits or not (length is None or (isinstance(length, int) and 1 <= length <= LONGEST)):
+        raise InputError(
+            f"expected a tokenizer (words numbered from 1, {START} and {END} among them, for descriptions of 1 to {LONGEST:,} words) "
+            f"in {path}, found something else; run 4_tokenizer.py"
+        )
+    return Tokenizer(index, length)

@@ -13,12 +13,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from captioning import settings
-from captioning.errors import InputError
+from core import settings
+from core.errors import InputError
 
 COMMANDS = """
 python -m demo.scenes --out {out}/world --count 1200
-python -m pretext.encoder --network resnet18 --stem small --weights untrained --size 96 --out {out}/untrained.keras
+python -m encoders.make --network resnet18 --stem small --weights untrained --size 96 --out {out}/untrained.keras
 python -m simclr.main --photographs {photographs} --list {text}/Flickr_8k.trainImages.txt
     --size 48 --batch-size 64 --epochs 30 --out {out}/simclr_run
 python -m jigsaw.to_hdf5 --photographs {photographs} --list {text}/Flickr_8k.trainImages.txt --size 96 --out {out}/photographs.h5

@@ -3,12 +3,12 @@
 from random import Random
 from typing import NamedTuple
 
-from demo import drawing, figures
-from demo.drawing import COLOURS, Pen, shadow, sink, vary
-from demo.figures import FIGURES
-from demo.world import SUBJECTS, THINGS, Scene
-
 from PIL import Image
+
+from demo import drawing, people
+from demo.drawing import COLOURS, Pen, shadow, sink, vary
+from demo.people import FIGURES
+from demo.world import SUBJECTS, THINGS, Scene
 
 SIZES = ((160, 128), (160, 120), (152, 136), (144, 144), (128, 160))  # pixels
 FINER = 3  # drawn this many times larger, then reduced
@@ -90,7 +90,7 @@ def draw_thing(image: Image.Image, scene: Scene, spot: Spot, random: Random) -> 
     if scene.place != "water":
         shadow(pen, 1.2 * thing.width / thing.height)
     colour = vary(COLOURS[scene.thing_colour or "brown"], random)
-    figures.THINGS[scene.thing](pen, colour, random, scene.place == "snow")
+    people.THINGS[scene.thing](pen, colour, random, scene.place == "snow")
     if scene.place == "water":
         sink(image, clean, pen, 2.2, False, random)
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from captioning import settings
-from captioning.errors import InputError
-from demo.captions import captions
-from demo.pictures import picture
-from demo.world import Scene, scenes
-
 from tqdm import tqdm
+
+from core import settings
+from core.errors import InputError
+from demo.pictures import picture
+from demo.sentences import captions
+from demo.world import Scene, scenes
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,16 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from captioning import files, settings, training
-from captioning.errors import InputError
-from jigsaw import views
-from jigsaw.model import jigsaw, shared
-from pretext.encoder import encoder, write
-
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers, ops
+
+from core import hdf5, keras_files, settings, training
+from core.errors import InputError
+from encoders.encoder_file import encoder, write
+from jigsaw import views
+from jigsaw.model import jigsaw, shared
 
 BEST = "best.weights.h5"
 CAFFE = {"mean": (103.939 / 255, 116.779 / 255, 123.68 / 255), "deviation": 1 / 255, "blue_first": True}
@@ -78,7 +78,7 @@ def read_run(run: Path) -> Solver:
     try:
         kept = state["identity"]
         build = partial(_build, *(kept[name] for name in ("network", "stem", "width", "size", "permutations")))
-        files.check_numbers(lambda: build()[1], sum(array.size for array in arrays))
+        keras_files.check_numbers(lambda: build()[1], sum(array.size for array in arrays))
         network, model = build()
         model.set_weights(arrays)
     except (KeyError, TypeError, ValueError) as error:
@@ -100,7 +100,7 @@ def read_original(path: Path) -> Solver:
 
     :raises InputError: the file is missing, damaged, or of another model.
     """
-    config, weights = files.read_old_model(path)
+    config, weights = hdf5.read_keras_2(path)
     try:
         tile = next(layer["config"]["batch_input_shape"][1] for layer in config["layers"])
         body, *head = (arrays for arrays in weights.values() if arrays)

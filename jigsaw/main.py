@@ -15,21 +15,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from captioning import devices, files, settings, training, workers
-from captioning.errors import InputError
-from captioning.workers import ALONE, Worker
-from jigsaw import encoder, maximal_hamming, views, watch
-from jigsaw.model import Network, jigsaw, shared
-from pretext import photographs
-from pretext.encoder import write
-from pretext.optimizers import Optimizer, optimizer
-from pretext.resnet import Stem
-from pretext.watch import Neighbours, TensorBoard, draw_curves, load_voters
-from pretext.winograd import for_training
-
 import keras
 import numpy as np
 import tensorflow as tf
+
+from core import devices, disk, settings, training, workers
+from core.errors import InputError
+from core.workers import ALONE, Worker
+from encoders import decoded
+from encoders.encoder_file import write
+from encoders.fast import for_training
+from encoders.networks.resnet import Stem
+from jigsaw import encoder, maximal_hamming, views, watch
+from jigsaw.model import Network, jigsaw, shared
+from pretext.optimizers import Optimizer, optimizer
+from pretext.watch import Neighbours, TensorBoard, draw_curves, load_voters
 
 LOSS = "sparse_categorical_crossentropy"
 GUARDS = {  # against shortcuts: what the tiles give away beside what they show
@@ -77,21 +77,21 @@ def main(arguments: list[str] | None = None) -> None:
     devices.prepare(config.precision)
     worker, strategy = workers.worker(), devices.strategy(config.batch_size)
     config = replace(config, out=worker.folder(config.out))
-    with files.locked(config.out, ".run.lock"):  # until the last file is written; fit has a lock of its own
+    with disk.locked(config.out, ".run.lock"):  # until the last file is written; fit has a lock of its own
         keras.utils.set_random_seed(config.seed)
         permutations = choose(config.permutations, config.permutation_file)
         train, val, test = (
-            photographs.load_hdf5(config.photographs, f"{part}_img", (config.size,) * 2, config.out)
+            decoded.load_hdf5(config.photographs, f"{part}_img", (config.size,) * 2, config.out)
             for part in ("train", "val", "test")
         )
-        steps = photographs.steps(train, config.batch_size)
+        steps = decoded.steps(train, config.batch_size)
         recipe = views.Recipe(config.size, grey=config.grey)
         example, kept = examples(permutations, replace(recipe, worker=worker)), identity(config, permutations)
         with workers.company(), strategy.scope():
             network, model = build(config, steps)
         history = training.fit(
             model,
-            photographs.batches(train, config.batch_size, config.seed, example, worker),
+            decoded.batches(train, config.batch_size, config.seed, example, worker),
             steps=steps,
             epochs=config.epochs,
             seed=config.seed,
@@ -145,7 +145,7 @@ def build(config: Settings, steps: int) -> tuple[keras.Model, keras.Model]:
 
 
 def examples(permutations: np.ndarray, recipe: views.Recipe) -> Example:
-    """Return the function from photographs, their indices and a seed to puzzles and labels, for `photographs.batches`."""
+    """Return the function from photographs, their indices and a seed to puzzles and labels, for `decoded.batches`."""
     return lambda rows, _, seed: views.puzzles(rows, tf.constant(permutations), recipe, seed)
 
 
@@ -164,7 +164,7 @@ def fixed(
 
     def batch(start: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         indices = worker.part(tf.range(start, end))
-        return example(photographs.rows(pixels, indices), indices, tf.random.fold_in(tf.constant([seed, 1]), start))
+        return example(decoded.rows(pixels, indices), indices, tf.random.fold_in(tf.constant([seed, 1]), start))
 
     return tf.data.Dataset.from_tensor_slices((bounds[:-1], bounds[1:])).map(batch, num_parallel_calls=2).prefetch(2)
 
@@ -198,7 +198,7 @@ def report(
         print(f"test, {name}: loss {scores[name]['loss']:.3f}, accuracy {scores[name]['accuracy']:.3f}", flush=True)
     least, mean = maximal_hamming.distances(permutations)
     about = {"photographs": len(test), "chance": 1 / len(permutations), "least distance": least, "mean distance": mean}
-    files.write_json(config.out / "test.json", about | scores)
+    disk.write_json(config.out / "test.json", about | scores)
 
 
 def identity(config: Settings, permutations: np.ndarray) -> dict[str, Any]:

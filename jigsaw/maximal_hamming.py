@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from itertools import permutations as arrangements
 from pathlib import Path
 
-from captioning import files, settings
-from captioning.errors import InputError
-
 import numpy as np
+
+from core import disk, settings
+from core.errors import InputError
 
 TILES = 9
 
@@ -75,7 +75,7 @@ def describe(chosen: np.ndarray) -> str:
 
 def write(path: Path, chosen: np.ndarray) -> None:
     """Write one permutation a line: `8 0 1 2 3 4 5 6 7`."""
-    files.write_text(path, "".join(f"{' '.join(map(str, row))}\n" for row in chosen))
+    disk.write_text(path, "".join(f"{' '.join(map(str, row))}\n" for row in chosen))
 
 
 def read(path: Path, count: int) -> np.ndarray:
@@ -86,7 +86,7 @@ def read(path: Path, count: int) -> np.ndarray:
 
     :raises InputError: there are fewer, or one of them is no permutation of nine or is there twice.
     """
-    lines = [(number, line) for number, line in enumerate(files.read_text(path).split("\n"), 1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(disk.read_text(path).split("\n"), 1) if line.strip()]
     if len(lines) < count:
         raise InputError(f"expected {count:,} permutations, one a line, in {path}, found {len(lines):,}; "
                          f"write more with `python -m jigsaw.maximal_hamming --permutations {count} --out FILE`")  # fmt: skip

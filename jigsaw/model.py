@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from pretext.resnet import Stem, resnet
-
 import keras
 from keras import layers, ops
+
+from encoders.networks.resnet import Stem, resnet
 
 Network = Literal["resnet18", "resnet50", "alexnet"]
 ALEXNET = ((96, 11, 2, True), (256, 11, 1, True), (384, 3, 1, False), (384, 3, 1, False), (256, 3, 1, True))
@@ -14,7 +14,7 @@ ALEXNET = ((96, 11, 2, True), (256, 11, 1, True), (384, 3, 1, False), (384, 3, 1
 def shared(name: Network, stem: Stem = "small", width: int = 64, *, synchronized: bool = False) -> keras.Model:
     """Return the network of one tile, standardised, float (N, H, W, 3) -> pooled features (N, D), or AlexNet's maps (N, h, w, 512).
 
-    "resnet50" is that of keras.applications, as the original has it (D 2048), "resnet18" that of `pretext.resnet` for small
+    "resnet50" is that of keras.applications, as the original has it (D 2048), "resnet18" that of `encoders.networks.resnet` for small
     machines, which alone has a `stem` and a `width` (D 8 x `width`). If `synchronized`, batch statistics are those of all devices.
     """
     if name == "resnet18":

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from captioning import files, settings
-from captioning.errors import InputError
-from captioning.photographs import Unreadable, open_rgb
-from pretext import photographs
-
 import h5py
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
+
+from core import disk, settings
+from core.errors import InputError
+from encoders import decoded
+from encoders.photographs import Unreadable, open_rgb
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Settings:
 
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
-    parts = split(photographs.select(config.photographs, config.list), config.seed)
-    with files.locked(config.out.parent):
+    parts = split(decoded.select(config.photographs, config.list), config.seed)
+    with disk.locked(config.out.parent):
         counts, skipped = write(config.out, parts, config.size, config.seed)
         report = config.out.with_suffix(".json")
-        files.write_json(report, {**counts, "skipped": skipped})
+        disk.write_json(report, {**counts, "skipped": skipped})
     if skipped:
         print(f"skipped {len(skipped):,} files that cannot be decoded: {report} says why")
     found = ", ".join(f"{name} {count:,}" for name, count in counts.items())
@@ -67,9 +67,9 @@ def write(out: Path, parts: dict[str, list[Path]], size: int, seed: int) -> tupl
     total = sum(map(len, parts.values()))
     _expect_room(out.parent, total * size * size * 3)
     with (
-        files.replacing(out) as temporary,
-        files.PatientFile(temporary, "w+") as disk,
-        h5py.File(disk, "w") as file,
+        disk.replacing(out) as temporary,
+        disk.PatientFile(temporary, "w+") as patient,
+        h5py.File(patient, "w") as file,
         tqdm(total=total, unit=" photographs") as bar,
     ):
         for name, paths in parts.items():
@@ -77,15 +77,15 @@ def write(out: Path, parts: dict[str, list[Path]], size: int, seed: int) -> tupl
             images = file.create_dataset(
                 name, (len(paths), *shape), "uint8", chunks=(1, *shape), maxshape=(None, *shape)
             )
-            decoded = photographs.decode(paths, lambda path: square(path, size, seed))
+            pixels_of = decoded.decode(paths, lambda path: square(path, size, seed))
             counts[name] = 0
-            for path, pixels in zip(paths, decoded, strict=True):
+            for path, pixels in zip(paths, pixels_of, strict=True):
                 if isinstance(pixels, Unreadable):
                     skipped[path.as_posix()] = str(pixels)
                 else:
                     images[counts[name]] = pixels
                     counts[name] += 1
-                disk.check()
+                patient.check()
                 bar.update()
             images.resize(counts[name], axis=0)
         if not any(counts.values()):
@@ -93,7 +93,7 @@ def write(out: Path, parts: dict[str, list[Path]], size: int, seed: int) -> tupl
                 f"none of {total:,} photographs can be read: {json.dumps(dict([*skipped.items()][:3]))}; give others"
             )
         file.close()
-        disk.check()
+        patient.check()
     return counts, skipped
 
 

@@ -11,11 +11,11 @@ or missing colours hide chromatic aberration, and each tile's own mean and devia
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from captioning.errors import InputError
-from captioning.workers import ALONE, Worker
-
 import numpy as np
 import tensorflow as tf
+
+from core.errors import InputError
+from core.workers import ALONE, Worker
 
 GREY = np.array([0.299, 0.587, 0.114], "float32")  # luma of red, green and blue
 GRID = np.stack(np.divmod(np.arange(9), 3), axis=1).astype("int32")  # (9, 2): each cell's row and column

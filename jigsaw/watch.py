@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from jigsaw import views
 from jigsaw.encoder import Solver, cut, standardise
 from pretext.watch import draw_grid, spaced
-
-import numpy as np
 
 SHUFFLED, RIGHT, WRONG = (255, 255, 255), (120, 200, 120), (230, 120, 110)  # behind the tiles
 

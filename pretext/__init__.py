@@ -1,1 +1,3 @@
-"""What both pretext tasks share: the network, photographs, the encoder file, and how encoders are judged."""
+"""How an encoder is trained without labels: what all methods share, and the methods that are one file each."""
+
+import core as core  # first: it sets TensorFlow's variables

@@ -11,17 +11,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from captioning import devices, files, settings, training, workers
-from captioning.workers import ALONE, Worker
-from pretext import crops, photographs
-from pretext.encoder import encoder, normalisation, write
-from pretext.optimizers import Optimizer, optimizer
-from pretext.resnet import Stem, resnet
-from pretext.winograd import for_training
-
 import keras
 import tensorflow as tf
 from keras import layers
+
+from core import devices, disk, settings, training, workers
+from core.workers import ALONE, Worker
+from encoders import decoded
+from encoders.encoder_file import encoder, normalisation, write
+from encoders.fast import for_training
+from encoders.networks.resnet import Stem, resnet
+from pretext import views
+from pretext.optimizers import Optimizer, optimizer
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Settings:
     )
     weight_decay: float = 1e-3  # a step, times the learning rate (lars: 1e-6); not on biases and batch normalisation
     warm_up: float = 1.0  # epochs of linear warm-up before the cosine
-    smallest_crop: crops.Smallest = 0.2  # least share of the area in a crop
+    smallest_crop: views.Smallest = 0.2  # least share of the area in a crop
     precision: devices.Policy = "float32"  # mixed_bfloat16 where the processor or GPU has it
     xla: bool = False  # compile the training step with XLA; on processors it is slower
     winograd: bool = True  # convolutions arranged for processors, twice as fast in float32; ignored on GPUs
@@ -56,10 +57,10 @@ def main(arguments: list[str] | None = None) -> None:
     devices.prepare(config.precision)
     worker, strategy = workers.worker(), devices.strategy(config.batch_size)
     config = replace(config, out=worker.folder(config.out))
-    with files.locked(config.out, ".run.lock"):  # until the last file is written; fit has a lock of its own
+    with disk.locked(config.out, ".run.lock"):  # until the last file is written; fit has a lock of its own
         keras.utils.set_random_seed(config.seed)
-        pixels, labels, classes = photographs.load_labelled(config.photographs, (config.stored,) * 2, config.out)
-        steps = photographs.steps(pixels, config.batch_size)
+        pixels, labels, classes = decoded.load_labelled(config.photographs, (config.stored,) * 2, config.out)
+        steps = decoded.steps(pixels, config.batch_size)
         with workers.company(), strategy.scope():
             network, classifier = build(config, len(classes), steps)
 
@@ -68,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
 
         training.fit(
             classifier,
-            photographs.batches(pixels, config.batch_size, config.seed, example, worker),
+            decoded.batches(pixels, config.batch_size, config.seed, example, worker),
             steps=steps,
             epochs=config.epochs,
             seed=config.seed,
@@ -102,9 +103,9 @@ def build(config: Settings, classes: int, steps: int) -> tuple[keras.Model, kera
 
 def random_crops(rows: tf.Tensor, size: int, smallest: float, seed: tf.Tensor, worker: Worker = ALONE) -> tf.Tensor:
     """Return a random crop of each photograph, half of them flipped: uint8 (N, H, W, 3) -> (N, size, size, 3) in [0, 1]."""
-    draws = crops.uniform(5, tf.shape(rows)[0], seed, worker)
-    matrices = crops.crop(draws, rows.shape[1], rows.shape[2], size, smallest)
-    return tf.transpose(crops.resample(crops.planes(rows), *matrices), (0, 2, 3, 1))
+    draws = views.uniform(5, tf.shape(rows)[0], seed, worker)
+    matrices = views.crop(draws, rows.shape[1], rows.shape[2], size, smallest)
+    return tf.transpose(views.resample(views.planes_of(rows), *matrices), (0, 2, 3, 1))
 
 
 def identity(config: Settings) -> dict:

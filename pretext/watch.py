@@ -4,14 +4,14 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from captioning import files
-from captioning.errors import InputError
-from pretext.evaluation import features, neighbours_accuracy
-from pretext.photographs import Labelled, load_labelled
-
 import keras
 import numpy as np
 import tensorflow as tf
+
+from core import disk
+from core.errors import InputError
+from encoders.decoded import Labelled, load_labelled
+from encoders.evaluate import features, neighbours_accuracy
 
 
 class Neighbours(keras.callbacks.Callback):
@@ -73,7 +73,7 @@ def draw_curves(path: Path, history: dict[str, list[float]], *plots: Sequence[st
             if points:
                 axes.plot(*zip(*points, strict=True), marker=".", label=name)
         axes.legend()
-    with files.replacing(path) as temporary:
+    with disk.replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)
 
 
@@ -81,7 +81,7 @@ def draw_grid(path: Path, tiles: np.ndarray) -> None:
     """Write tiles, (rows, columns, H, W, 3) in [0, 255], as one picture."""
     rows, columns, height, width, _ = tiles.shape
     picture = tiles.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, 3)
-    with files.replacing(path) as temporary:
+    with disk.replacing(path) as temporary:
         keras.utils.save_img(temporary, picture, scale=False)
 
 

@@ -11,20 +11,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from captioning import devices, files, settings, training, workers
-from pretext import crops, photographs
-from pretext.encoder import encoder, write
-from pretext.optimizers import Optimizer, optimizer
-from pretext.resnet import Stem, resnet
-from pretext.watch import Neighbours, TensorBoard, draw_curves, load_voters
-from pretext.winograd import for_training
-from simclr import views, watch
-from simclr.encoder import features
-from simclr.model import SimCLR
-
 import keras
 import numpy as np
 import tensorflow as tf
+
+from core import devices, disk, settings, training, workers
+from encoders import decoded
+from encoders.encoder_file import encoder, write
+from encoders.fast import for_training
+from encoders.networks.resnet import Stem, resnet
+from pretext import views
+from pretext.optimizers import Optimizer, optimizer
+from pretext.watch import Neighbours, TensorBoard, draw_curves, load_voters
+from simclr import watch
+from simclr.model import SimCLR
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Settings:
     temperature: settings.Positive = 0.2  # of NT-Xent; lower looks harder at the nearest negatives
     head_layers: Literal[2, 3] = 2  # of the projection head
     dimension: settings.Count = 128  # of the projections
-    smallest_crop: crops.Smallest = 0.2  # least share of the area in a crop; the paper's .08 is for long training
+    smallest_crop: views.Smallest = 0.2  # least share of the area in a crop; the paper's .08 is for long training
     strength: float = 0.5  # of the colour jitter; 1 is the paper's for ImageNet
     blur: settings.Share = 0.5  # probability of a Gaussian blur
     precision: devices.Policy = "float32"  # mixed_bfloat16 where the processor or GPU has it
@@ -71,14 +71,14 @@ def main(arguments: list[str] | None = None) -> None:
     devices.prepare(config.precision)
     worker, strategy = workers.worker(), devices.strategy(config.batch_size)
     config = replace(config, out=worker.folder(config.out))
-    with files.locked(config.out, ".run.lock"):  # until the last file is written; fit has a lock of its own
+    with disk.locked(config.out, ".run.lock"):  # until the last file is written; fit has a lock of its own
         keras.utils.set_random_seed(config.seed)
-        pixels = photographs.load(config.photographs, (config.stored,) * 2, config.out, config.list)
-        steps = photographs.steps(pixels, config.batch_size)
+        pixels = decoded.load(config.photographs, (config.stored,) * 2, config.out, config.list)
+        steps = decoded.steps(pixels, config.batch_size)
         recipe = views.Recipe(config.size, config.smallest_crop, config.strength, blur=config.blur, worker=worker)
         with workers.company(), strategy.scope():
             network, simclr = build(config, steps)
-        compute = features(simclr, config.encoder_size)
+        compute = watch.compute(simclr, config.encoder_size)
 
         def show(_: dict | None) -> None:  # not before it is sure that the run in the folder has these settings
             watch.draw_views(config.out / "views.png", pixels, recipe, config.seed)
@@ -88,7 +88,7 @@ def main(arguments: list[str] | None = None) -> None:
 
         history = training.fit(
             simclr,
-            photographs.batches(pixels, config.batch_size, config.seed, example, worker),
+            decoded.batches(pixels, config.batch_size, config.seed, example, worker),
             steps=steps,
             epochs=config.epochs,
             seed=config.seed,

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from captioning import devices
-from pretext.encoder import normalisation
-from simclr.loss import nt_xent
-
 import keras
 import tensorflow as tf
-from keras import layers, ops
+from keras import ops
+
+from core import devices
+from encoders.encoder_file import normalisation
+from pretext.heads import projection_head
+from simclr.loss import nt_xent
 
 
 class SimCLR(keras.Model):
@@ -49,17 +50,6 @@ class SimCLR(keras.Model):
         self.accuracy.update_state(ops.cast(right, "float32"))
         self.spread.update_state(spread(gather(y_pred[:, 0])))
         return ops.mean(losses) / replicas  # gradients are summed over the replicas
-
-
-def projection_head(features: int, head_layers: int, dimension: int, *, synchronized: bool = False) -> keras.Model:
-    """Return the head g: features (N, D) -> projections float32 (N, `dimension`), hidden layers as wide as the features (section 4.2)."""
-    x = inputs = keras.Input((features,), name="features")
-    for number in range(1, head_layers):
-        x = layers.Dense(features, use_bias=False, name=f"dense{number}")(x)
-        x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=synchronized, name=f"bn{number}")(x)
-        x = layers.ReLU(name=f"relu{number}")(x)
-    projections = layers.Dense(dimension, use_bias=False, dtype="float32", name=f"dense{head_layers}")(x)
-    return keras.Model(inputs, projections, name="projection_head")
 
 
 def spread(projections):

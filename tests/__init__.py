@@ -1,0 +1,1 @@
+import core as core  # first: it sets TensorFlow's variables

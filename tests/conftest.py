@@ -15,14 +15,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # tests that run at the same time share a GPU
 os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # what they compare is float32, not its first 10 bits
 
-from captioning import files
-
 import h5py
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+
+from core import disk, keras_files
 
 tf.config.experimental.enable_tensor_float_32_execution(False)  # as NVIDIA_TF32_OVERRIDE, which subprocesses inherit
 
@@ -110,17 +110,15 @@ def draw(folder: Path) -> None:
         for name in names:
             Image.fromarray(random.integers(0, 256, (16, 16, 3), "uint8")).save(folder / place / f"{name}.png")
     captions = zip(names, ["red", "blue"] * 4, strict=True)
-    files.write_text(
-        folder / TOKEN, "".join(f"{name}.png#0\tA {colour} dog and cat run\n" for name, colour in captions)
-    )
+    disk.write_text(folder / TOKEN, "".join(f"{name}.png#0\tA {colour} dog and cat run\n" for name, colour in captions))
     for split, part in (("train", names[:6]), ("dev", names[6:])):
-        files.write_text(
+        disk.write_text(
             folder / f"Flickr8k_text/Flickr_8k.{split}Images.txt", "".join(f"{name}.png\n" for name in part)
         )
     with h5py.File(folder / "photographs.h5", "w") as file:
         for part, count in (("train", 8), ("val", 5), ("test", 4)):
             file[f"{part}_img"] = random.integers(1, 256, (count, 48, 48, 3), "uint8")
-    files.write_model(folder / "encoder.keras", toy_encoder())
+    keras_files.write(folder / "encoder.keras", toy_encoder())
 
 
 def command(words: str) -> Callable[[], None]:

@@ -9,14 +9,16 @@ import json
 import shutil
 from pathlib import Path
 
-from captioning import files, training
-from jigsaw import main as jigsaw
-from pretext import supervised
-from simclr import main as simclr
-
 import h5py
 import numpy as np
 import pytest
+
+from captioning import captioner_file
+from core import keras_files, training
+from encoders import features_file
+from jigsaw import main as jigsaw
+from pretext import supervised
+from simclr import main as simclr
 
 GOLDEN = Path(__file__).parent / "golden"
 SHIPPED = Path(__file__).parents[1] / "Pre-trained"
@@ -41,7 +43,7 @@ def test_step_1_gives_the_same_features(name, tmp_path, script):
     encoder = f"{name}_encoder.keras"
     words = ["--photographs", PHOTOGRAPHS, "--captions", CAPTIONS, "--encoder", shipped(encoder), "--out"]
     script("1_data_preprocessor").main([*words, str(tmp_path)])
-    features = files.read_features(tmp_path / "features.pkl")
+    features = features_file.read(tmp_path / "features.pkl")
     expected = np.load(GOLDEN / "features.npz")[name]  # (8, D), in the order of the names
     found = np.concatenate([features[image] for image in sorted(features)])
     np.testing.assert_allclose(found, expected, rtol=0, atol=3e-4 * abs(expected).max())
@@ -62,8 +64,8 @@ def test_step_5_gives_the_same_captions(beam, tmp_path, script, capsys):
     script("5_test").main([*words, shipped("simclr_encoder.keras"), "--beam", str(beam), "--out", str(tmp_path)])
     captions = dict(line.split("\t") for line in capsys.readouterr().out.splitlines() if "\t" in line)
     assert captions == KNOWN["captions"][f"beam {beam}"]
-    model = files.read_captioner(Path(captioner)).model
-    assert files.fingerprint(model) == KNOWN["fingerprints"]["captioner.keras"]
+    model = captioner_file.read(Path(captioner)).model
+    assert keras_files.fingerprint(model) == KNOWN["fingerprints"]["captioner.keras"]
 
 
 def test_a_run_that_was_killed_goes_on_to_the_same_losses(tmp_path):
@@ -79,8 +81,8 @@ def test_a_run_that_was_killed_goes_on_to_the_same_losses(tmp_path):
 def test_step_2_goes_on_for_the_same_settings(tmp_path, script):
     random, names = np.random.default_rng(0), [f"scene000{number}" for number in range(1, 9)]
     features = {name: random.normal(size=(1, 8)).astype("float32") for name in names}
-    files.write_features(tmp_path / "features.pkl", features)
-    files.write_origin(tmp_path / "features.pkl", {"encoder": "ab" * 32})
+    features_file.write(tmp_path / "features.pkl", features)
+    features_file.write_origin(tmp_path / "features.pkl", {"encoder": "ab" * 32})
     words = ["--features", str(tmp_path / "features.pkl"), "--descriptions", str(GOLDEN / "descriptions.txt")]
     lists = ["--train-images", str(GOLDEN / "train.txt"), "--dev-images", str(GOLDEN / "dev.txt")]
     script("2_train_IC_model").main([*words, *lists, "--epochs", "1", "--standardise", "--out", str(tmp_path)])

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from captioning import settings
-
 import pytest
+
+from core import settings
 
 ROOT = Path(__file__).parents[1]
 OTHERS = ("pytest", "pip", "venv")  # modules of other people

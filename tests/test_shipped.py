@@ -3,10 +3,10 @@
 from pathlib import Path
 from random import Random
 
-from captioning import files
-from demo import pictures, scenes
-
 import pytest
+
+from captioning.tokenizer import read_tokenizer
+from demo import pictures, scenes
 
 NOTICE = "no captioner of yours is here"
 
@@ -22,7 +22,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_step_5_and_its_page_describe_with_what_is_shipped(folder, script, capsys, monkeypatch):
-    step, known = script("5_test"), files.read_tokenizer(script("5_test").SHIPPED / "tokenizer.pkl").word_index
+    step, known = script("5_test"), read_tokenizer(script("5_test").SHIPPED / "tokenizer.pkl").word_index
     step.main(["--photographs", "photographs"])
     printed = capsys.readouterr().out
     shown = dict(line.split("\t") for line in printed.splitlines() if "\t" in line)

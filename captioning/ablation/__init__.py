@@ -1,0 +1,1 @@
+"""Step 6: encoders compared by the captions that come of them."""

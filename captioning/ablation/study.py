@@ -1,0 +1,157 @@
+"""The ablation: encoders, each through steps 1 to 3 with several captioners, of which nothing finished is done again.
+
+Each encoder has a folder, named by its name and fingerprint, with features.pkl, extracted.json (of which photographs), encoder.json,
+minutes.json and a folder seed-N for each captioner: what step 2 writes, captions.json, minutes.json and, last, scores.json.
+"""
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+
+from captioning import checks, report, splits
+from captioning.captions import Captions, Cleaning, clean_into, read_captions, read_descriptions
+from captioning.describe import describe as describe_photographs
+from captioning.train import TrainingData, train
+from core import disk
+from core.errors import InputError
+from encoders import photographs
+from encoders.extract import Precision, write
+
+TOLD = ("pretext task", "data")  # what FILE.json beside the encoder FILE.keras may tell
+
+
+class Data(NamedTuple):
+    """The same for every encoder: photographs by id, the file and parts of the descriptions, and test captions as people wrote them."""
+
+    photographs: dict[str, Path]
+    stamp: str  # changes with the photographs' files
+    descriptions: Path
+    train: Captions
+    dev: Captions
+    test: Captions
+    references: Captions
+
+
+class Study(NamedTuple):
+    """An encoder's name, its folder, and those of its captioners."""
+
+    name: str
+    folder: Path
+    runs: tuple[Path, ...]
+
+
+def read(captions: Path, folder: Path, lists: Sequence[Path], out: Path, cleaning: Cleaning) -> Data:
+    """Read what all encoders share, and write descriptions.txt into `out`.
+
+    :param lists: image lists of train, dev and test.
+    :raises InputError: a file is missing, or they do not belong together.
+    """
+    written, cleaned = read_captions(captions), out / "descriptions.txt"
+    clean_into(cleaned, written, cleaning)
+    described = read_descriptions(cleaned)
+    train, dev, test = (checks.described(described, splits.read(path), path) for path in lists)
+    checks.check_apart(train, dev, lists[1])
+    paths = photographs.by_id(photographs.list_photographs(folder))
+    checks.pick(paths, [*train, *dev, *test], "file", folder)
+    references = checks.pick(written, test, "caption", captions)
+    return Data(paths, stamp(paths.values()), cleaned, train, dev, test, references)
+
+
+def named(words: Sequence[str]) -> dict[str, Path]:
+    """Return encoder files by name: `simclr=FILE` is called simclr, `FILE` by its own name, also where there is a = in its path.
+
+    :raises InputError: two have one name.
+    """
+    parts = [
+        word.partition("=") if "=" in word and not Path(word).exists() else (Path(word).stem, "", word)
+        for word in words
+    ]
+    paths = {name: Path(path) for name, _, path in parts}
+    if len(paths) < len(words):
+        raise InputError(
+            f"expected different names for {len(words)} encoders, found {', '.join(paths)}: give NAME=FILE"
+        )
+    return paths
+
+
+def folder_of(out: Path, name: str, fingerprint: str) -> Path:
+    """Return the folder of an encoder: the one that an earlier run made for this fingerprint, whatever its name was then."""
+    short, plain = fingerprint[:12], re.sub(r"[^\w.]+", "-", name)
+    return next(out.glob(f"*-{short}"), out / f"{plain}-{short}")
+
+
+def describe(path: Path, encoder: keras.Model) -> dict[str, Any]:
+    """Return what is known of an encoder: its parameters and D, and its pretext task and data where a .json file beside it tells."""
+    sidecar = path.with_suffix(".json")
+    told = disk.read_json(sidecar) if sidecar.exists() else {}
+    if not isinstance(told, dict):
+        raise InputError(f"expected an object with {' and '.join(TOLD)} in {sidecar}, found {type(told).__name__}")
+    if not told:
+        print(f"no {sidecar.name} beside {path}: the table does not tell its {' and '.join(TOLD)}")
+    known = {key: str(told[key]) for key in TOLD if key in told}
+    return {**known, "parameters": encoder.count_params(), "D": encoder.output_shape[-1]}
+
+
+def extract(path: Path, encoder: keras.Model, data: Data, cleaning: Cleaning, precision: Precision) -> None:
+    """Write the features, unless the file has them already, of these photographs and in this precision."""
+    stored, made = path.with_name("extracted.json"), {"photographs": data.stamp, "precision": precision}
+    if stored.exists():
+        if path.exists() and disk.read_json(stored) == made:
+            return
+        stored.unlink()
+        path.with_name("minutes.json").unlink(missing_ok=True)
+    with timed(path.parent):
+        write(path, encoder, list(data.photographs.values()), cleaning, precision=precision)
+    disk.write_json(stored, made)
+
+
+def learn(lessons: TrainingData, run: Path, data: Data, split: str, beam: int, **training: Any) -> None:
+    """Train a captioner, caption the test photographs and score the captions, unless all that is done.
+
+    :param run: the captioner's folder, within that of its encoder.
+    :param training: `train`'s own.
+    """
+    known = {"split": split, "beam": beam}
+    recipe = training | known | {"data": digest(lessons.fingerprints(), data.stamp, data.test, data.references)}
+    scores = run / "scores.json"
+    found = disk.read_json(scores) if scores.exists() else {}
+    if isinstance(found, dict) and found.get("recipe") == recipe:
+        print(f"{run} is finished")
+        return
+    print(f"\n{run}", flush=True)
+    with timed(run):
+        trained = train(lessons, run, **training)
+        captions, unfinished = describe_photographs(
+            trained.captioner, run.with_name("features.pkl"), data.train, data.test, data.descriptions, beam
+        )
+        known |= {"recipe": recipe, "val_loss": min(trained.losses)}
+        report.write(run, captions, unfinished, data.train, data.test, data.references, **known)
+    keras.backend.clear_session()
+
+
+def stamp(paths: Iterable[Path]) -> str:
+    """Return a fingerprint of files by their paths, sizes and times."""
+    return digest(*((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths))
+
+
+def digest(*values: Any) -> str:
+    """Return a short fingerprint of plain values."""
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def timed(folder: Path) -> Iterator[None]:
+    """Add the block's minutes to those in minutes.json, also where it stops halfway; only a kill loses those of its own session."""
+    path, start = folder / "minutes.json", time.monotonic()
+    try:
+        yield
+    finally:
+        before = disk.read_json(path) if path.exists() else 0
+        disk.write_json(path, before + (time.monotonic() - start) / 60)

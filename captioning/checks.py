@@ -1,0 +1,119 @@
+"""Agreement: whether files that several steps wrote, or that people dropped in, belong together."""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from captioning.captioner_file import Captioner
+from captioning.tokenizer import Tokenizer
+from core.errors import InputError
+from encoders import photographs
+
+Value = TypeVar("Value")
+
+
+def check_captions(captions: Collection[str], paths: Sequence[Path], source: Path) -> None:
+    """Say how many photographs and captioned images lack the other.
+
+    :param captions: the image ids that have captions in the file `source`.
+    :raises InputError: no photograph has a caption, or two share an image id.
+    """
+    ids = photographs.by_id(paths).keys()
+    captioned = set(captions)
+    if not ids & captioned:
+        raise InputError(
+            f"expected captions of the photographs in {paths[0].parent}, found none in {source}: its images are "
+            f"called {next(iter(captions))} and so on, the photographs {paths[0].name}; give those of one data set"
+        )
+    if bare := ids - captioned:
+        print(f"{len(bare):,} of {len(ids):,} photographs have no caption")
+    if orphans := captioned - ids:
+        print(f"{len(orphans):,} of {len(captioned):,} captioned images have no photograph here")
+
+
+def check_apart(train: Collection[str], dev: Collection[str], source: Path) -> None:
+    """Check that no photograph to learn from is in the list `source` of those to judge by.
+
+    :raises InputError: some are in both.
+    """
+    if both := set(train) & set(dev):
+        raise InputError(
+            f"expected other photographs in {source} than those to learn from, found {len(both):,} of {len(dev):,} in both lists "
+            f"({min(both)} and so on), which would flatter val_loss; take them out of one"
+        )
+
+
+def described(descriptions: Mapping[str, list[str]], images: Collection[str], source: Path) -> dict[str, list[str]]:
+    """Return the descriptions of the images that the list `source` names, in the order of the descriptions.
+
+    :raises InputError: no image of the list has a description.
+    """
+    wanted = set(images)
+    found = {image: texts for image, texts in descriptions.items() if image in wanted}
+    if not found:
+        raise InputError(
+            f"expected descriptions of the {len(wanted):,} photographs in {source}, found none: the descriptions are of other "
+            f"photographs ({next(iter(descriptions))} and so on); give the list and the descriptions of one data set"
+        )
+    if len(found) < len(wanted):
+        print(f"{source}: {len(wanted) - len(found):,} of {len(wanted):,} photographs have no description: left out")
+    return found
+
+
+def pick(values: Mapping[str, Value], images: Collection[str], what: str, source: Path) -> dict[str, Value]:
+    """Return the values of all the images, in their order.
+
+    :raises InputError: some image has none in the file `source`.
+    """
+    missing = [image for image in images if image not in values]
+    if missing:
+        hint = ": skipped.txt names the files that step 1 could not decode" if what == "feature" else ""
+        raise InputError(
+            f"expected a {what} for each of {len(images):,} photographs in {source}, found none for {len(missing):,} of them "
+            f"({missing[0]} and so on); make it for all, or take these out of the list{hint}"
+        )
+    return {image: values[image] for image in images}
+
+
+def check_features(captioner: Captioner, dimension: int, origin: Mapping[str, Any] | None, source: Path) -> None:
+    """Check that the features of the file or encoder `source` are of the kind that the captioner was trained on.
+
+    :param origin: what is known of the features; only its encoder's fingerprint counts.
+    :raises InputError: their length is another, or they are known to come from another encoder.
+    """
+    expected = captioner.model.get_layer("feature_dense").kernel.shape[0]
+    if dimension != expected:
+        raise InputError(
+            f"expected features of {expected:,} numbers, which the captioner was trained on, found {dimension:,} in {source}; "
+            "use the encoder that made the captioner's features, or train a captioner on these"
+        )
+    if captioner.origin is None:
+        print("the captioner does not say which encoder its features came from: only their length is checked")
+    elif origin and origin["encoder"] != captioner.origin["encoder"]:
+        raise InputError(
+            f"expected the features of the encoder {captioner.origin['encoder'][:12]}, which the captioner was trained on, found "
+            f"those of {origin['encoder'][:12]} in {source}; use that encoder, or train a captioner on these features"
+        )
+
+
+def check_vocabulary(captioner: Captioner, tokenizer: Tokenizer, source: Path) -> Tokenizer:
+    """Return the captioner's own tokenizer, or else the one of the file `source`.
+
+    :raises InputError: the vocabulary of `source` is not the captioner's.
+    """
+    expected = captioner.model.output_shape[-1]
+    if tokenizer.vocabulary_size != expected:
+        raise InputError(
+            f"expected a vocabulary of {expected:,} words (the padding counts as one), which the captioner was trained on, found "
+            f"{tokenizer.vocabulary_size:,} in {source}; give the descriptions and the train list that it was trained on"
+        )
+    if captioner.tokenizer is None:
+        return tokenizer
+    differing = captioner.tokenizer.word_index.items() - tokenizer.word_index.items()
+    if differing:
+        word, number = min(differing, key=lambda pair: pair[1])
+        raise InputError(
+            f"expected the captioner's vocabulary in {source}, found another of the same size: word {number} is {word!r} in the "
+            f"captioner, and {tokenizer.words[number]!r} there; give the descriptions and the train list that it was trained on"
+        )
+    return captioner.tokenizer

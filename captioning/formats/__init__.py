@@ -1,0 +1,1 @@
+"""Forms of caption files: one file each."""

@@ -1,0 +1,208 @@
+"""The captioner: a "merge" model (Tanti et al. 2018, arXiv:1708.02043) of a photograph's feature and the words so far.
+
+The LSTM never sees the photograph: its states are added to the feature's projection afterwards. So it runs once over a whole caption, and
+all next words are predicted at once, with the arithmetic of one prediction for each prefix.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+
+NAME = "merge"
+LAYERS = frozenset({"feature_dense", "word_embedding", "lstm", "decoder_dense", "next_word"})  # those with weights
+UNITS = 256
+PARTS = 4  # of a batch's next words: the probabilities of a part, some 10 MB on Flickr8k, stay in the processor's cache
+LANES = 16  # float32 numbers in a processor's widest register: products are faster where rows begin at multiples
+
+
+def build(feature_shape: Sequence[int], vocabulary_size: int) -> keras.Model:
+    """Return the captioner: what word comes next, after each of the words.
+
+    Inputs `feature`, float32 (N, *feature_shape), a vector for each photograph, and `words`, int32 (N, T) with zeros on the right; output, the probabilities of each next
+    word, float32 (N, T, vocabulary_size) in any precision. Those after a zero mean nothing.
+    """
+    feature = keras.Input(feature_shape, name="feature")
+    seen = layers.Dropout(0.5, name="feature_dropout")(feature)
+    seen = layers.Dense(UNITS, activation="relu", name="feature_dense")(seen)  # (N, 256)
+    words = keras.Input((None,), dtype="int32", name="words")
+    read = layers.Embedding(vocabulary_size, UNITS, name="word_embedding")(words)  # (N, T, 256)
+    read = layers.Dropout(0.5, name="word_dropout")(read)
+    # Zeros are on the right, where they cannot reach a real word: without a mask the LSTM may use cuDNN.
+    read = layers.LSTM(UNITS, return_sequences=True, name="lstm")(read)  # (N, T, 256)
+    merged = layers.Add(name="merge")([ops.expand_dims(seen, 1), read])  # (N, T, 256)
+    decoded = layers.Dense(UNITS, activation="relu", name="decoder_dense")(merged)
+    next_word = layers.Dense(vocabulary_size, activation="softmax", dtype="float32", name="next_word")(decoded)
+    return keras.Model([feature, words], next_word, name="captioner")
+
+
+class Trainer(keras.Model):
+    """A captioner's layers up to its last, which is in the loss: see `trainer`."""
+
+    def compute_loss(self, x, y, y_pred, sample_weight=None, training=True) -> tf.Tensor:
+        return crossentropy(ops.cast(y_pred, "float32"), *map(tf.convert_to_tensor, self.next_word.weights), y)
+
+
+def trainer(captioner: keras.Model) -> Trainer:
+    """Return a model that shares the captioner's layers and learns only from the real next words; it is compiled without a loss.
+
+    Inputs `real_tokens`, int32 (R,), the positions of real words in the flattened `words`, then the captioner's own; targets the next
+    words, int32 (R,); output what the layer `next_word` sees, (R, 256). That layer, which costs most, skips the padding; and since Keras
+    weighs each batch by the length of the first input, `loss` and `val_loss` are exact averages over next words.
+    """
+    real_tokens = keras.Input((), dtype="int32", name="real_tokens")
+    merged = captioner.get_layer("merge").output  # (N, T, 256)
+    merged = ops.take(ops.reshape(merged, (-1, UNITS)), real_tokens, axis=0)  # (R, 256)
+    model = Trainer([real_tokens, *captioner.inputs], captioner.get_layer("decoder_dense")(merged), name="trainer")
+    model.next_word = captioner.get_layer("next_word")
+    return model
+
+
+@tf.custom_gradient
+def crossentropy(
+    decoded: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, next_words: tf.Tensor
+) -> tuple[tf.Tensor, Callable]:
+    """Return the mean of -log softmax(decoded @ kernel + bias)[next_words], a scalar; `decoded` (R, 256), `kernel` (256, V), `next_words` (R,).
+
+    It is Keras' own sparse categorical crossentropy, and so are its gradients, but they are made beside it, part by part: no array
+    (R, V) ever leaves the cache. A probability too small for float32 counts as the smallest.
+    """
+    count, vocabulary_size = tf.shape(next_words)[0], kernel.shape[1]
+    padding = [[0, 0], [0, -vocabulary_size % LANES]]  # with words that are never next
+    layer = tf.concat([tf.pad(kernel, padding), tf.pad(bias[None], padding, constant_values=-1e30)], axis=0)
+    turned = tf.transpose(layer[:-1])  # (V, 256): a product with it is faster than one that turns it for each part
+    decoded = tf.concat([decoded, tf.ones((count, 1))], axis=1)  # (R, 257), the last for the bias
+    losses, slopes = [], []
+    for part in range(PARTS):
+        rows = slice(count * part // PARTS, count * (part + 1) // PARTS)
+        seen, words = decoded[rows], next_words[rows]
+        places = tf.stack([tf.range(tf.size(words)), words], axis=1)
+        probabilities = tf.nn.softmax(tf.matmul(seen, layer))  # (R / PARTS, V)
+        of_words = tf.gather_nd(probabilities, places)
+        losses.append(-tf.reduce_sum(tf.math.log(tf.maximum(of_words, np.finfo("float32").tiny))))
+        with tf.control_dependencies([of_words]):  # then nothing else needs the probabilities, and they are not copied
+            slope = tf.tensor_scatter_nd_sub(probabilities, places, tf.ones_like(of_words))  # of the loss by the logits
+        slopes.append((tf.matmul(slope, turned), tf.matmul(seen, slope, transpose_a=True)))
+    by_decoded, by_layer = zip(*slopes, strict=True)
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, None]:
+        scale = upstream / tf.cast(count, "float32")
+        of_layer = tf.add_n(by_layer)[:, :vocabulary_size] * scale
+        return tf.concat(by_decoded, axis=0) * scale, of_layer[:-1], of_layer[-1], None
+
+    return tf.add_n(losses) / tf.cast(count, "float32"), gradient
+
+
+def on_raw_features(captioner: keras.Model, mean: np.ndarray, scale: np.ndarray) -> keras.Model:
+    """Return a copy of a captioner trained on (feature - mean) / scale, (D,) each, that takes features as they are: the same probabilities."""
+    copy = build(mean.shape, captioner.output_shape[-1])
+    copy.set_weights(captioner.get_weights())
+    kernel, bias = copy.get_layer("feature_dense").get_weights()  # (D, 256), (256,)
+    kernel = kernel / scale[:, None]
+    copy.get_layer("feature_dense").set_weights([kernel, bias - mean @ kernel])
+    return copy
+
+
+class State(NamedTuple):
+    """Captions under way, a row each: what the captioner makes of their photographs, and the LSTM's states; (R, 256) each."""
+
+    photograph: np.ndarray
+    hidden: np.ndarray
+    cell: np.ndarray
+
+
+class Stepper:
+    """A captioner's arithmetic on plain arrays, one word at a time."""
+
+    def __init__(self, captioner: keras.Model) -> None:
+        def weights(name: str) -> list[np.ndarray]:
+            return [np.asarray(weight, "float32") for weight in captioner.get_layer(name).get_weights()]
+
+        (embedding,) = weights("word_embedding")  # (V, E)
+        kernel, self.recurrent, bias = weights("lstm")  # (E, 4U), (U, 4U), (4U,)
+        self.word_gates = embedding @ kernel + bias  # (V, 4U)
+        self.feature_dense = weights("feature_dense")
+        self.decoder_dense = weights("decoder_dense")
+        self.next_word = weights("next_word")
+
+    def start(self, features: np.ndarray) -> State:
+        """Return the state before the first word of photographs with these features, float (N, D)."""
+        photograph = _relu(np.asarray(features, "float32"), *self.feature_dense)  # (N, U)
+        return State(photograph, np.zeros_like(photograph), np.zeros_like(photograph))
+
+    def step(self, state: State, words: np.ndarray) -> tuple[np.ndarray, State]:
+        """Read one more word (R,) of each caption; return the logits of the next (R, V) and the state after it."""
+        gates = self.word_gates[words] + state.hidden @ self.recurrent  # (R, 4U), in Keras' order
+        enter, forget, candidate, leave = np.split(gates, 4, axis=1)
+        cell = _sigmoid(forget) * state.cell + _sigmoid(enter) * np.tanh(candidate)
+        hidden = _sigmoid(leave) * np.tanh(cell)
+        kernel, bias = self.next_word
+        logits = _relu(state.photograph + hidden, *self.decoder_dense) @ kernel
+        logits += bias
+        return logits, State(state.photograph, hidden, cell)
+
+
+def _relu(inputs: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    return np.maximum(inputs @ kernel + bias, 0)
+
+
+def _sigmoid(inputs: np.ndarray) -> np.ndarray:
+    return 0.5 * np.tanh(0.5 * inputs) + 0.5  # no overflow
+
+
+# Files of the original (Keras 2.4) -----------------------------------------------------------------------------------
+
+
+def from_keras_2(config: dict[str, Any], weights: Mapping[str, list[np.ndarray]]) -> keras.Model | None:
+    """Build the captioner with the weights of the original's .h5, whose layer names end in numbers that vary; None if it is another model.
+
+    :param config: the model's configuration; `weights`, the arrays of each layer by its name.
+    """
+    try:
+        parts = _roles({layer["name"]: layer for layer in config["layers"]})
+        dimension, units = weights[parts["feature_dense"]][0].shape
+        vocabulary_size, width = weights[parts["word_embedding"]][0].shape
+        if (units, width) != (UNITS, UNITS):
+            return None
+        model = build((dimension,), vocabulary_size)
+        for name, old in parts.items():
+            model.get_layer(name).set_weights(weights[old])
+    except (AttributeError, KeyError, ValueError, IndexError, TypeError):
+        return None
+    return model
+
+
+def _roles(layers: Mapping[str, dict[str, Any]]) -> dict[str, str]:
+    """Find which layer of the original's model plays which part, from its graph.
+
+    :raises ValueError: it is another graph.
+    """
+    takes = {
+        name: [node[0] for node in layer["inbound_nodes"][0]]
+        for name, layer in layers.items()
+        if layer["inbound_nodes"]
+    }
+
+    def only(names: list[str]) -> str:
+        if len(names) != 1:
+            raise ValueError(f"expected one layer, found {names}")
+        return names[0]
+
+    def of_kind(kind: str) -> str:
+        return only([name for name, layer in layers.items() if layer["class_name"] == kind])
+
+    def taker(giver: str) -> str:
+        return only([name for name, givers in takes.items() if givers == [giver]])
+
+    lstm, merged = of_kind("LSTM"), of_kind("Add")
+    decoder = taker(merged)
+    return {
+        "feature_dense": only([name for name in takes[merged] if name != lstm]),
+        "word_embedding": of_kind("Embedding"),
+        "lstm": lstm,
+        "decoder_dense": decoder,
+        "next_word": taker(decoder),
+    }

@@ -1,0 +1,71 @@
+"""What the devices can, what a GPU needs to be told before the first tensor, and how several share the work."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import keras
+import tensorflow as tf
+
+from core import workers
+from core.errors import InputError
+
+Policy = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+PROCESSORS = Path("/proc/cpuinfo")
+
+
+def prepare(policy: Policy = "float32") -> None:
+    """Build layers from now on in this precision; let a GPU's memory grow as needed, and the GPU add up in the same order each time."""
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    keras.config.set_dtype_policy(policy)
+    if tf.config.list_physical_devices("GPU"):  # on processors all that is computed is the same each time as it is
+        tf.config.experimental.enable_op_determinism()
+
+
+def has_gpu() -> bool:
+    """Tell whether TensorFlow computes on a GPU."""
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
+def faster_in_bfloat16() -> bool:
+    """Tell whether TensorFlow computes on a processor that multiplies faster in bfloat16 than in float32.
+
+    AMD's do from Zen 4 on, and Intel's with AMX by their maker's word; with AVX512_BF16 alone these take nearly twice as long. Outside Linux
+    it is not known.
+    """
+    known = PROCESSORS.read_text() if PROCESSORS.exists() else ""
+    return not has_gpu() and ("amx_bf16" in known or ("AuthenticAMD" in known and "avx512_bf16" in known))
+
+
+def strategy(batch_size: int) -> tf.distribute.Strategy:
+    """Return one device, all GPUs of this machine, or those of all workers: each then takes its part of a batch.
+
+    With several workers it is to be made before the first tensor, and waits for all of them.
+
+    :raises InputError: the devices cannot have equal parts, TF_CONFIG has another form, or an address in it cannot be had.
+    """
+    if workers.worker().count > 1:
+        chosen = _of_workers()
+    elif len(tf.config.list_logical_devices("GPU")) > 1:
+        chosen = tf.distribute.MirroredStrategy()
+    else:
+        chosen = tf.distribute.get_strategy()
+    if batch_size % chosen.num_replicas_in_sync:
+        raise InputError(f"{chosen.num_replicas_in_sync} devices cannot have equal parts of --batch-size {batch_size}: "
+                         "choose a multiple of their number")  # fmt: skip
+    return chosen
+
+
+def _of_workers() -> tf.distribute.Strategy:
+    number, count = workers.worker()
+    print(f"worker {number} of {count}: waiting until all have started", flush=True)
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except tf.errors.OpError as error:
+        raise InputError(f"worker {number} cannot join the others ({error.message}): check the addresses in TF_CONFIG, and "
+                         "whether another program uses them") from error  # fmt: skip
+
+
+def replicas() -> int:
+    """Return how many devices share a batch within the scope of the present strategy."""
+    return tf.distribute.get_strategy().num_replicas_in_sync

@@ -1,0 +1,150 @@
+"""Whole files or none: what is written gets its name only once it is complete, and one run at a time writes into a folder."""
+
+import io
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from core.errors import InputError
+
+EXPANSION = 16  # a file's content may claim so many times the file's size, and a megabyte; weights of 11 bits claim two
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; what was written there takes the name `path` if, and only if, the block succeeds."""
+    path = Path(path)
+    make_folder(path.parent)
+    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else error  # HDF5's own text has several lines
+        raise InputError(f"cannot write {path}: {reason}; free space or choose another place") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class PatientFile(io.FileIO):
+    """A new file that keeps an error of the disk to itself until `check`: HDF5 that is told of one takes the whole process down."""
+
+    error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        rest = memoryview(data)
+        while rest and not self.error:
+            try:
+                rest = rest[super().write(rest) :]
+            except OSError as error:
+                self.error = error
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        return self.tell() if self.error else super().truncate(size)
+
+    def check(self) -> None:
+        """Raise the error, if there was one."""
+        if self.error:
+            raise self.error
+
+
+@contextmanager
+def locked(folder: Path, name: str = ".lock") -> Iterator[None]:
+    """Keep the folder, or what in it has this lock's name, to one run at a time; a killed run leaves no lock behind.
+
+    :raises InputError: another run holds it, or there is a file in the folder's place.
+    """
+    make_folder(folder)
+    lock = FileLock(folder / name, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InputError(
+            f"another run is writing into {folder} (it holds {folder / name}): wait for it, or choose another folder"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder, and those that it lies in, where they are not there.
+
+    :raises InputError: there is a file in the place of one.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(
+            f"expected a folder at {folder}, found a file there or above it; choose another place"
+        ) from error
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write the bytes, all or nothing."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write the text in UTF-8, all or nothing; half a character, as of a name in another encoding, as its escape (JSON's own)."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file's bytes.
+
+    :raises InputError: there is no such file, or it cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"expected a file, found nothing at {path}; check the path") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; check the path and its permissions") from error
+
+
+def read_text(path: Path) -> str:
+    """Return a text file's content: UTF-8 with or without byte order mark, any line ends.
+
+    :raises InputError: it is missing, or not UTF-8.
+    """
+    try:
+        return read_bytes(path).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"expected UTF-8 text, found the byte {error.object[error.start]:#x} at position {error.start} of {path}; "
+                         "save it as UTF-8") from error  # fmt: skip
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write the value as JSON, all or nothing."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Return the value of a JSON file.
+
+    :raises InputError: it is missing or not JSON.
+    """
+    try:
+        return json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"expected JSON in {path}, found something else ({error}); get or make it again") from error
+
+
+def check_claim(claimed: int, size: int, path: Path) -> None:
+    """Check, before memory is taken for it, that the content of a file of `size` bytes claims no absurd size.
+
+    :raises InputError: it claims more than `EXPANSION` times as much.
+    """
+    if claimed > EXPANSION * size + (1 << 20):
+        raise InputError(f"refused {path}: {size:,} bytes in it would unpack to {claimed:,}; get it from elsewhere")

@@ -1,0 +1,173 @@
+"""Models as .keras archives: written whole, read without running anything that they name, and known by a fingerprint.
+
+Keras is imported when a model is read or described, not before: tools that need none start at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import h5py
+import numpy as np
+
+from core import hdf5
+from core.disk import check_claim, replacing
+from core.errors import InputError
+
+if TYPE_CHECKING:
+    import keras
+
+Result = TypeVar("Result")
+# The member of a captioner's archive that holds its vocabulary and the origin of its features.
+MEMORY = "captioning.json"
+WEIGHTS = "model.weights.h5"  # the member of every .keras archive that holds the weights
+MEMBERS = {"config.json", "metadata.json", WEIGHTS, MEMORY}  # all that the archive of an encoder or captioner holds
+LARGEST_CONFIG = 4 << 20  # bytes of a member other than the weights; keras.applications have less than one million
+MOST_LAYERS = 3000  # of a model; the deepest of keras.applications have about a thousand
+
+
+def write(path: Path, model: keras.Model, *, bits: int = 24) -> None:
+    """Write a model as a .keras file, all or nothing, its weights rounded to so many significant bits: 11, float16's, halve the file.
+
+    :raises InputError: the path ends otherwise, or cannot be written.
+    """
+    if path.suffix != ".keras":
+        raise InputError(f"expected a name that ends in .keras, found {path}; choose such a name")
+    with replacing(path) as temporary:
+        model.save(temporary)
+        if bits < 24:
+            _compact(temporary, bits)
+
+
+def _compact(path: Path, bits: int) -> None:
+    """Round the weights of a .keras file and compress them; they remain float32 to whoever reads them."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    compressed = io.BytesIO()
+    with h5py.File(io.BytesIO(members[WEIGHTS])) as old, h5py.File(compressed, "w") as new:
+
+        def copy(name: str, item: h5py.Group | h5py.Dataset) -> None:
+            if isinstance(item, h5py.Group):
+                copied = new.require_group(name)
+            else:
+                options = {"compression": "gzip", "shuffle": True} if item.shape else {}
+                copied = new.create_dataset(name, data=_rounded(item[()], bits), **options)
+            copied.attrs.update(item.attrs)
+
+        new.attrs.update(old.attrs)
+        old.visititems(copy)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in (members | {WEIGHTS: compressed.getvalue()}).items():
+            archive.writestr(name, data)
+
+
+def _rounded(array: np.ndarray, bits: int) -> np.ndarray:
+    """Round float32 to the nearest with fewer than 24 significant bits, whatever the exponent; other types stay as they are."""
+    if array.dtype != np.float32:
+        return array
+    unit = 1 << (24 - bits)
+    return ((array.view(np.uint32) + np.uint32(unit // 2)) & np.uint32(2**32 - unit)).view(np.float32)
+
+
+def fingerprint(model: keras.Model) -> str:
+    """Return the SHA-256, in hexadecimal, of a model's configuration and weights: equal models have equal fingerprints."""
+    import keras
+
+    digest = hashlib.sha256(
+        json.dumps(keras.saving.serialize_keras_object(model), sort_keys=True, default=str).encode()
+    )
+    for weight in model.weights:
+        digest.update(np.ascontiguousarray(weight.numpy()))
+    return digest.hexdigest()
+
+
+def read(path: Path) -> keras.Model:
+    """Return the model of a .keras file, loaded with `safe_mode=True` and not compiled.
+
+    :raises InputError: the file is missing, no .keras file, or asks for code or for absurd sizes.
+    """
+    import keras
+
+    numbers = _check_archive(path)
+    try:
+        config = _read_config(path)
+        check_numbers(lambda: keras.saving.deserialize_keras_object(config, safe_mode=True), numbers)
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises many kinds for a damaged or hostile file
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"cannot load {path} as a Keras model: {reason}; make it again, or get it again") from error
+
+
+def _check_archive(path: Path) -> int:
+    """Return how many numbers a .keras file holds; refuse members that no model needs and absurd sizes."""
+    if not Path(path).is_file():
+        raise InputError(
+            f"expected a .keras file at {path}, found {'a folder' if Path(path).is_dir() else 'nothing'}; check the path"
+        )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            sizes = {member.filename: member.file_size for member in archive.infolist()}
+            if odd := sizes.keys() - MEMBERS:
+                raise InputError(
+                    f"refused {path}: its member {min(odd)!r} is none that a model needs; get it from elsewhere"
+                )
+            check_claim(sum(sizes.values()), Path(path).stat().st_size, path)
+            if max(size for name, size in sizes.items() if name != WEIGHTS) > LARGEST_CONFIG:
+                raise InputError(
+                    f"refused {path}: its configuration has more than {LARGEST_CONFIG:,} bytes; get it from elsewhere"
+                )
+            with h5py.File(io.BytesIO(archive.read(WEIGHTS))) as weights:
+                return sum(math.prod(dataset.shape) for dataset in hdf5.check(weights, sizes[WEIGHTS], path))
+    except InputError:
+        raise
+    except Exception as error:  # zipfile and h5py raise many kinds for a damaged or hostile file
+        raise InputError(
+            f"expected a .keras file (a zip archive with {WEIGHTS}) at {path}, found something else; check the path"
+        ) from error
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """Return the configuration of a .keras file's model.
+
+    :raises ValueError: it has absurdly many layers, on which Keras would spend minutes.
+    """
+    counts = []
+
+    def count(item: dict[str, Any]) -> dict[str, Any]:
+        counts.append(len(layers) if isinstance(layers := item.get("layers"), list) else 0)
+        return item
+
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"), object_hook=count)
+    if sum(counts) > MOST_LAYERS:
+        raise ValueError(f"its {sum(counts):,} layers are more than {MOST_LAYERS:,}")
+    return config | {"compile_config": None}
+
+
+def without_memory(function: Callable[[], Result]) -> Result:
+    """Return what a function makes of models that it builds, whose weights have shapes, but neither values nor memory."""
+    import keras
+
+    def scoped() -> Result:
+        with keras.StatelessScope(initialize_variables=False):
+            return function()
+
+    with ThreadPoolExecutor(1) as thread:  # with which Keras forgets the variables that never get a value
+        return thread.submit(scoped).result()
+
+
+def check_numbers(build: Callable[[], keras.Model], numbers: int) -> None:
+    """Check, before memory is given to a model that a file describes, that the file has numbers enough for it.
+
+    :raises ValueError: the model has more weights than `numbers`.
+    """
+    if without_memory(lambda: build().count_params()) > numbers:
+        raise ValueError(f"its layers have more weights than the {numbers:,} numbers in the file")

@@ -1,0 +1,195 @@
+"""Pickles from strangers, read without running anything that they name.
+
+Only builtin values, float arrays and the old Keras `Tokenizer` are understood. The classes that such pickles name are replaced by small stand-ins,
+made anew for each file; any other name is refused before it is looked up. The pure-Python unpickler is used because its memory grows with the
+file alone, whatever indices and lengths the file claims.
+"""
+
+import io
+import math
+import pickle
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from core.disk import read_bytes
+from core.errors import InputError
+
+FLOATS = {kind: np.dtype(kind) for kind in ("f2", "f4", "f8")}
+LARGEST_KEY = (
+    1 << 60
+)  # larger integers can be chosen to have one and the same hash, and a dictionary of them never ends
+KERAS_TOKENIZERS = ("keras_preprocessing.text", "keras.preprocessing.text", "keras.src.preprocessing.text",
+                    "tensorflow.keras.preprocessing.text", "keras.src.legacy.preprocessing.text")  # fmt: skip
+
+
+def load(data: bytes) -> Any:
+    """Return the value of a pickle: builtins, float arrays (`numpy.ndarray`), and for an old `Tokenizer` its attributes as a dictionary.
+
+    :raises pickle.UnpicklingError: it names something outside the allow-list (the message says what), or it is damaged.
+    """
+    try:
+        return _plain(_Values(io.BytesIO(data)).load())
+    except pickle.UnpicklingError:
+        raise
+    except Exception as error:  # whatever a damaged or hostile pickle makes of the reader
+        raise pickle.UnpicklingError(f"damaged pickle ({type(error).__name__}: {error})") from error
+
+
+def read(path: Path) -> Any:
+    """Return the value of a pickle file, as `load` does.
+
+    :raises InputError: the file is missing, damaged, or names something outside the allow-list.
+    """
+    try:
+        return load(read_bytes(path))
+    except pickle.UnpicklingError as error:
+        raise InputError(f"refused {path}: {error}; check the path, or make the file again") from error
+
+
+def dump(value: Any) -> bytes:
+    """Return the pickle of builtins and of float arrays, which come out as arrays under numpy 1.x and 2.x alike (protocol 4)."""
+    file = io.BytesIO()
+    _Writer(file, protocol=4).dump(value)
+    return file.getvalue()
+
+
+def plausible(shape: Any) -> tuple[int, ...]:
+    """Return a shape that a file claims, whose product is quick to take.
+
+    :raises ValueError: it is none of at most 8 whole numbers from 0 to 2^40.
+    """
+    if (
+        not isinstance(shape, list | tuple)
+        or len(shape) > 8
+        or not all(type(size) is int and 0 <= size <= 1 << 40 for size in shape)
+    ):
+        raise ValueError("a shape is none of at most 8 whole numbers from 0 to 2^40")
+    return tuple(shape)
+
+
+class _Writer(pickle.Pickler):
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, np.ndarray):  # numpy's own way names numpy._core, which numpy 1.x lacks
+            little = value.astype(value.dtype.newbyteorder("<"), copy=False)
+            return np.ndarray, (little.shape, little.dtype.str, little.tobytes())
+        return NotImplemented
+
+
+class Reader(pickle._Unpickler):
+    """The reference unpickler without sets, extensions and old-style instances, and with plain keys in dictionaries.
+
+    A subclass says what the names in a pickle stand for (`find_class`) and what lies outside it (`persistent_load`).
+    """
+
+    keys = str | int | bytes | None  # not tuples: the hash of some nested a hundred deep never ends
+
+    def _with_plain_keys(load: Callable, last: slice) -> Callable:
+        def checked(self: "Reader") -> None:
+            for key in self.stack[last]:
+                if not isinstance(key, self.keys) or (isinstance(key, int) and abs(key) >= LARGEST_KEY):
+                    raise pickle.UnpicklingError("a dictionary has a key that is neither text nor a usual number")
+            load(self)
+
+        return checked
+
+    def _with_own_state(load: Callable) -> Callable:
+        def checked(self: "Reader") -> None:
+            if not hasattr(type(self.stack[-2]), "__setstate__"):  # else the file could change what was checked before
+                raise pickle.UnpicklingError(f"it sets attributes of a {type(self.stack[-2]).__name__}")
+            load(self)
+
+        return checked
+
+    dispatch = {  # noqa: RUF012 - what pickle itself calls this table
+        code: load
+        for code, load in pickle._Unpickler.dispatch.items()
+        if bytes([code]) not in (pickle.EMPTY_SET, pickle.ADDITEMS, pickle.FROZENSET, pickle.INST, pickle.OBJ,
+                                 pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.NEXT_BUFFER)
+    }  # fmt: skip
+    for code, last in (
+        (pickle.SETITEM, slice(-2, -1)),
+        (pickle.SETITEMS, slice(0, None, 2)),
+        (pickle.DICT, slice(0, None, 2)),
+    ):
+        dispatch[code[0]] = _with_plain_keys(dispatch[code[0]], last)
+    dispatch[pickle.BUILD[0]] = _with_own_state(dispatch[pickle.BUILD[0]])
+    # bytes do as well: a bytearray takes the memory that the file claims before a byte of it is read
+    dispatch[pickle.BYTEARRAY8[0]] = dispatch[pickle.BINBYTES8[0]]
+
+
+class _Values(Reader):
+    def __init__(self, file: io.BytesIO):
+        super().__init__(file)
+        self.allowed = _stand_ins()
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.allowed:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which data never needs; nothing was run")
+        return self.allowed[module, name]
+
+    def persistent_load(self, identifier: Any) -> NoReturn:
+        raise pickle.UnpicklingError("it refers to objects outside the file; nothing was run")
+
+
+def _stand_ins() -> Mapping[tuple[str, str], Any]:
+    """Return what each allowed name stands for, made anew so that no file can change what the next one meets."""
+
+    class Dtype:
+        def __init__(self, kind: str, align: bool = False, copy: bool = False):
+            self.dtype = FLOATS[kind.lstrip("<=|")]
+
+        def __setstate__(self, state: tuple) -> None:
+            self.dtype = self.dtype.newbyteorder({"|": "="}.get(state[1], state[1]))
+
+    class Array:
+        """Both `numpy.ndarray` itself (its shape, type and bytes) and the empty array that `_reconstruct` fills later."""
+
+        def __init__(self, shape: tuple, dtype: Any, data: bytes = b""):
+            self.value = _array(shape, dtype, data) if data else None
+
+        def __setstate__(self, state: tuple) -> None:
+            _, shape, dtype, fortran, data = state
+            self.value = _array(shape, dtype, data, "F" if fortran else "C")
+
+    def _array(shape: tuple, dtype: Any, data: bytes, order: str = "C") -> np.ndarray:
+        dtype = (Dtype(dtype) if isinstance(dtype, str) else dtype).dtype
+        if isinstance(data, str):
+            data = encode(data, "latin1")  # protocol 2 and older, written by Python 2
+        if math.prod(plausible(shape)) * dtype.itemsize != len(data):
+            raise pickle.UnpicklingError(f"an array of shape {shape} and type {dtype} has {len(data)} bytes")
+        return np.frombuffer(data, dtype).reshape(shape, order=order)
+
+    def from_buffer(data: bytes, dtype: Any, shape: tuple, order: str) -> Array:
+        array = Array(shape, dtype)
+        array.__setstate__((1, shape, dtype, order == "F", data))
+        return array
+
+    @cache  # so that a text that is asked for a million times is there once
+    def encode(text: str, encoding: str) -> bytes:
+        return text.encode({"latin1": "latin1", "latin-1": "latin1"}[encoding])
+
+    def dictionary(factory: Any = None) -> dict:
+        return {}  # its items follow
+
+    class Tokenizer:
+        def __setstate__(self, state: dict) -> None:
+            vars(self).update(state)
+
+    allowed = {("numpy", "ndarray"): Array, ("numpy", "dtype"): Dtype, ("_codecs", "encode"): encode,
+               ("collections", "OrderedDict"): dictionary, ("collections", "defaultdict"): dictionary,
+               ("builtins", "int"): "int", ("__builtin__", "int"): "int", ("__builtin__", "long"): "int"}  # fmt: skip
+    for core in ("numpy.core", "numpy._core"):
+        allowed[f"{core}.multiarray", "_reconstruct"] = lambda kind, shape, code: Array(shape, "f4")
+        allowed[f"{core}.numeric", "_frombuffer"] = from_buffer
+    return allowed | {(module, "Tokenizer"): Tokenizer for module in KERAS_TOKENIZERS}
+
+
+def _plain(value: Any) -> Any:
+    """Replace the stand-ins at the top and one level below it by what they hold."""
+    if isinstance(value, dict):
+        return {key: getattr(item, "value", item) for key, item in value.items()}
+    return getattr(value, "value", vars(value) if hasattr(value, "__dict__") else value)

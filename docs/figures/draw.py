@@ -1,0 +1,97 @@
+"""Draw the README's pictures from real results on drawn scenes: no photograph of a data set is in them.
+
+    python -m docs.figures.draw --demo demo-run --ablation ablation --jigsaw jigsaw_run
+
+Reads Pre-trained/, a run of the demo, of step 6 and of jigsaw.main; a picture whose run is not named stays as it is. Writes, beside this file:
+    simclr_curves.png, simclr_views.png, simclr_neighbours.png   the shipped encoder's training, views and neighbours
+    pipeline.png, gallery.png, demo_ablation.png                 the steps, and captions, of the demo's first new scenes; its table
+    ablation.png                                                 the table of a run of step 6
+    puzzle.png                                                   puzzles of drawn scenes, and the run's answers
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import numpy as np
+from PIL import Image
+
+from core import devices, disk, settings
+from demo import pictures, scenes
+from docs.figures import ablation, captions
+from encoders import encoder_file
+from encoders.extract import Network
+from jigsaw import encoder, maximal_hamming
+from jigsaw.watch import draw_puzzles
+from pretext.views import Recipe
+from pretext.watch import draw_curves
+from simclr import watch
+
+FOLDER = Path(__file__).parent
+TRAINED = FOLDER.parent / "Pre-trained"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Edit these here, or override them on the command line."""
+
+    demo: Path | None = None  # folder of a run of the demo
+    ablation: Path | None = None  # folder of a run of step 6
+    jigsaw: Path | None = None  # folder of a run of jigsaw.main without --permutation-file
+
+
+def main(arguments: list[str] | None = None) -> None:
+    config = settings.from_command_line(Settings, arguments)
+    devices.prepare()
+    draw_simclr()
+    if config.demo:
+        described = captions.describe(config.demo)
+        captions.draw_pipeline(FOLDER / "pipeline.png", described[:3])
+        captions.draw_gallery(FOLDER / "gallery.png", described)
+        ablation.draw(FOLDER / "demo_ablation.png", config.demo / "ablation" / "ablation.csv")
+    if config.ablation:
+        ablation.draw(FOLDER / "ablation.png", config.ablation / "ablation.csv")
+    if config.jigsaw:
+        solver = encoder.read_run(config.jigsaw)
+        permutations = maximal_hamming.permutations(solver.model.output_shape[-1])
+        draw_puzzles(FOLDER / "puzzle.png", solver, drawn(30, solver.size), permutations, seed=0, count=3)
+    for path in FOLDER.glob("*.png"):
+        shrink(path)
+
+
+def draw_simclr() -> None:
+    """Draw what the shipped encoder's training was, from its log, and its views and neighbours of drawn scenes."""
+    network = Network(encoder_file.read(TRAINED / "simclr_encoder.keras"))
+    pixels = drawn(600, network.height)
+    draw_curves(FOLDER / "simclr_curves.png", history(), ("loss",), ("accuracy", "spread", "knn"))
+    watch.draw_views(FOLDER / "simclr_views.png", pixels, Recipe(64, 0.2, 0.5, blur=0.2), seed=0, count=12)
+    watch.draw_neighbours(FOLDER / "simclr_neighbours.png", network, pixels, count=3)
+
+
+def history() -> dict[str, list[float]]:
+    """Return the log of the shipped encoder's training."""
+    rows = list(csv.DictReader(disk.read_text(TRAINED / "simclr_history.csv").splitlines()))
+    return {name: [float(row[name]) for row in rows] for name in rows[0]}
+
+
+def drawn(count: int, size: int) -> np.ndarray:
+    """Draw scenes of the demo's world: uint8 (count, size, size, 3)."""
+    chosen = list(scenes.splits(max(count, 600), seed=0)["train"].values())[:count]
+    return np.stack(
+        [pictures.picture(scene, Random(number)).resize((size, size)) for number, scene in enumerate(chosen)]
+    )
+
+
+def shrink(path: Path) -> None:
+    """Leave a PNG 256 colours: a third of its bytes."""
+    with Image.open(path) as picture:
+        if picture.mode == "P":
+            return
+        fewer = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    with disk.replacing(path) as temporary:
+        fewer.save(temporary, format="png", optimize=True)
+
+
+if __name__ == "__main__":
+    settings.run(main)

@@ -1,0 +1,93 @@
+"""What an encoder is: a .keras file that takes photographs, uint8 (N, H, W, 3) RGB, and returns features, float32 (N, D).
+
+All preprocessing is inside, made of Keras' own layers, so that the file loads with `safe_mode=True` and without any code of ours.
+"""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from core import keras_files
+from core.errors import InputError
+
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's, of RGB in [0, 1]
+
+
+def read(path: Path) -> keras.Model:
+    """Return an encoder: uint8 `(N, H, W, 3)` photographs -> float32 `(N, D)` features.
+
+    :raises InputError: the file is missing or holds something else.
+    """
+    if not Path(path).exists():
+        raise InputError(f"expected an encoder at {path}, found nothing; make one, for instance with "
+                         f"`python -m encoders.make --network resnet50 --weights untrained --out {path}`")  # fmt: skip
+    model = keras_files.read(path)
+    shapes = [tuple(tensor.shape) for tensor in (*model.inputs, *model.outputs)]
+    fits = (
+        len(shapes) == 2
+        and len(shapes[0]) == 4
+        and None not in shapes[0][1:]
+        and shapes[0][3] == 3
+        and len(shapes[1]) == 2
+    )
+    if not fits or model.inputs[0].dtype != "uint8":
+        raise InputError(f"expected an encoder, uint8 (N, H, W, 3) -> (N, D), in {path}; found "
+                         f"{model.inputs[0].dtype} {' -> '.join(map(str, shapes))}; make one with `python -m encoders.make`")  # fmt: skip
+    return model
+
+
+def write(path: Path, model: keras.Model, name: str, *, bits: int = 24) -> None:
+    """Write an encoder, and say what was written."""
+    keras_files.write(path, model, bits=bits)
+    print(f"wrote {path}: {name}, {describe(model)}, {path.stat().st_size / 1e6:.1f} MB")
+
+
+def describe(model: keras.Model) -> str:
+    """Return an encoder's shapes as words: `224 x 224 x 3 -> 2048`."""
+    return f"{' x '.join(map(str, model.input_shape[1:]))} -> {model.output_shape[-1]}"
+
+
+def encoder(
+    network: keras.Model,
+    height: int,
+    width: int,
+    mean: float | tuple[float, ...] = IMAGENET_MEAN,
+    deviation: float | tuple[float, ...] = IMAGENET_DEVIATION,
+    *,
+    blue_first: bool = False,
+) -> keras.Model:
+    """Wrap a network, float (N, H, W, 3) -> (N, D), into an encoder: photographs, uint8 (N, height, width, 3) RGB -> float32 (N, D).
+
+    The network sees (photographs / 255 - `mean`) / `deviation`, with the channels as blue, green, red if `blue_first`
+    (`mean` and `deviation`, one number or one a channel, then are in this order). It computes in float32, whatever
+    precision it was trained in.
+    """
+    photographs = keras.Input((height, width, 3), dtype="uint8", name="photographs")
+    pixels = ops.flip(photographs, axis=-1) if blue_first else photographs
+    normalised = normalisation(255, mean, deviation)(pixels)
+    return keras.Model(photographs, _in_float32(network)(normalised), name="encoder")
+
+
+def normalisation(
+    white: float,
+    mean: float | tuple[float, ...] = IMAGENET_MEAN,
+    deviation: float | tuple[float, ...] = IMAGENET_DEVIATION,
+) -> layers.Rescaling:
+    """Return the layer from pixels in [0, `white`] to float32 (pixels / `white` - `mean`) / `deviation`."""
+    deviation = np.broadcast_to(deviation, 3)
+    scale, offset = 1 / (white * deviation), -np.asarray(mean) / deviation
+    return layers.Rescaling(scale.tolist(), offset.tolist(), dtype="float32", name="normalisation")
+
+
+def _in_float32(network: keras.Model) -> keras.Model:
+    if all(layer.dtype_policy.compute_dtype == "float32" for layer in network.layers):
+        return network
+
+    def in_float32(layer):
+        return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
+
+    clone = keras.models.clone_model(network, clone_function=in_float32, recursive=True)
+    clone.set_weights(network.get_weights())
+    return clone

@@ -1,0 +1,142 @@
+"""Photographs: any JPEG, PNG or WebP file that a person has, as upright RGB pixels."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from core import disk
+from core.errors import InputError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+FORMATS = ("JPEG", "PNG", "WEBP")  # what such files may hold; nothing of Pillow's many other decoders is reachable
+SCANS = 64  # of a JPEG; those of cameras and of the web have 10 at most, and a small file can repeat one for minutes
+SEGMENT = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # a JPEG's marker that a length follows, or its last
+LARGEST_WEBP = 1 << 25  # pixels: 8K; its decoder takes some 18 bytes each
+LARGEST = 89_478_485  # pixels: where Pillow begins to suspect a decompression bomb; four bytes each once decoded
+
+
+class Unreadable(Exception):
+    """A file that cannot be decoded; the message is the reason."""
+
+
+def list_photographs(folder: Path, *, recursive: bool = False) -> list[Path]:
+    """Return the photographs in a folder, sorted, as their names tell; other files are counted in one printed line.
+
+    Hidden files (such as macOS' `._name.jpg`) are never photographs.
+
+    :raises InputError: there is no such folder, no photograph in it, or one whose name is no printable text.
+    """
+    if not folder.is_dir():
+        raise InputError(
+            f"expected a folder of photographs at {folder}, found {'a file' if folder.exists() else 'nothing'}; check the path"
+        )
+    found = [path for path in sorted(folder.rglob("*") if recursive else folder.iterdir()) if not path.is_dir()]
+    named = [path for path in found if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
+    photographs = [path for path in named if path.is_file()]  # and no link to nothing
+    if odd := [path for path in photographs if any(map(_ends_a_line, path.name))]:
+        raise InputError(f"expected names that can be written as text in {folder}, found {odd[0].name!r}: rename it")
+    ignored = len(found) - len(photographs)
+    if not photographs:
+        raise InputError(
+            f"expected photographs ({', '.join(SUFFIXES)}) in {folder}, found {ignored or 'no'} other files; check the path"
+        )
+    if ignored:
+        print(f"{folder}: {ignored} other files ignored")
+    return photographs
+
+
+def _ends_a_line(character: str) -> bool:
+    """Tell whether a character controls, ends a line or a paragraph, or stands for bytes that are no UTF-8."""
+    return unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs")
+
+
+def by_id(paths: Iterable[Path]) -> dict[str, Path]:
+    """Return the paths by image id, which is a file's name up to the first dot.
+
+    :raises InputError: two files share an id.
+    """
+    ids: dict[str, Path] = {}
+    for path in paths:
+        image = image_id(path.name)
+        if image in ids:
+            raise InputError(
+                f"{ids[image].name} and {path.name} in {path.parent} share the image id {image!r} (a name up to its "
+                "first dot): rename or remove one of them"
+            )
+        ids[image] = path
+    return ids
+
+
+def image_id(name: str) -> str:
+    """Return the id of a photograph of this file name: as the original has it, what stands before the first dot."""
+    return name.split(".")[0]
+
+
+def read_image_list(path: Path) -> list[str]:
+    """Return the image ids of a split's list (one file name a line, cut at the first dot), each once, in the file's order.
+
+    :raises InputError: the list is missing or empty.
+    """
+    ids = [image_id(line).strip() for line in disk.read_text(path).split("\n") if line.strip()]
+    if not ids:
+        raise InputError(f"expected one photograph's name a line in {path}, found an empty file; check the path")
+    return list(dict.fromkeys(ids))
+
+
+def open_rgb(source: Path | BinaryIO) -> Image.Image:
+    """Return the photograph of a file, named or open, in RGB, turned upright as its EXIF orientation says.
+
+    Transparency is dropped, as by Pillow's own `convert("RGB")` and torchvision's loader, so that features agree with theirs;
+    16 bits a channel become 8.
+
+    :raises Unreadable: it cannot be decoded, is truncated, or is so large that it may be a decompression bomb.
+    """
+    try:
+        with Image.open(source, formats=FORMATS) as photograph:
+            width, height = photograph.size  # from the file's header: no pixel is decoded yet
+            largest = LARGEST_WEBP if photograph.format == "WEBP" else LARGEST
+            if width * height > largest:
+                raise Unreadable(f"{width} x {height} pixels are more than {largest:,}: perhaps a decompression bomb")
+            if photograph.format in ("JPEG", "MPO") and _count_scans(photograph.fp) > SCANS:
+                raise Unreadable(f"more than {SCANS} scans: perhaps a decompression bomb")
+            ImageOps.exif_transpose(photograph, in_place=True)
+            photograph.info.pop("transparency", None)  # of which Pillow would warn as it drops it
+            return _eight_bits(photograph).convert("RGB")
+    except Unreadable:
+        raise
+    except Exception as error:  # decoders raise all kinds for damaged or hostile bytes
+        named = repr(str(source) if isinstance(source, Path) else source)  # as Pillow calls it
+        raise Unreadable(str(error).replace(named, "").strip(" :") or type(error).__name__) from error
+
+
+def read(source: Path | BinaryIO, height: int, width: int) -> np.ndarray:
+    """Return the whole frame, resized with antialiased bilinear interpolation: uint8 (height, width, 3), RGB.
+
+    :raises Unreadable: as `open_rgb`.
+    """
+    return np.asarray(open_rgb(source).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _count_scans(file: BinaryIO) -> int:
+    """Count a JPEG's scans up to its end, which a phone's film may follow, and leave the file where it was."""
+    place = file.tell()
+    file.seek(0)
+    data = file.read()
+    file.seek(place)
+    count = here = 0
+    while (segment := SEGMENT.search(data, here)) and segment[0] != b"\xff\xd9":
+        count += segment[0] == b"\xff\xda"
+        here = segment.end() + int.from_bytes(data[segment.end() : segment.end() + 2])
+    return count
+
+
+def _eight_bits(photograph: Image.Image) -> Image.Image:
+    """Keep the upper 8 bits of 16-bit grey, which Pillow's `convert` would clip at 255."""
+    if not photograph.mode.startswith("I;16"):
+        return photograph
+    return Image.fromarray((np.asarray(photograph) >> 8).astype(np.uint8))

@@ -1,0 +1,1 @@
+"""Named tensors of checkpoint files: torch, safetensors, TensorFlow."""

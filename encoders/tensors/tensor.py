@@ -1,0 +1,39 @@
+"""A named tensor of a checkpoint, which stays in its file until it is read."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import ml_dtypes
+import numpy as np
+
+from core.errors import InputError
+
+FORMS = "a torch archive (.ckpt, .pth, .pt, .tar), a .safetensors file, or a TensorFlow checkpoint or SavedModel folder"
+COUNTER = ".num_batches_tracked"  # torch's, which no feature depends on
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor that lies in a file: only its shape is in memory until it is read."""
+
+    shape: tuple[int, ...]
+    load: Callable[[], np.ndarray]
+
+    def read(self) -> np.ndarray:
+        """Return the tensor as float32.
+
+        :raises InputError: its bytes are damaged.
+        """
+        try:
+            return np.asarray(self.load()).astype("float32").reshape(self.shape)
+        except Exception as error:
+            raise InputError(
+                f"a tensor of shape {self.shape} cannot be read: {error}; download the file again"
+            ) from error
+
+
+def parent(name: str) -> str:
+    """Return the name of the layer that a tensor belongs to."""
+    return re.sub(r"[./][^./]*$", "", name)

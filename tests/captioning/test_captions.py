@@ -1,0 +1,99 @@
+"""Captions in their three forms, and their cleaning beside the original's."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from captioning.captions import clean, read_captions, write_descriptions
+from core.errors import InputError
+from tests.original.descriptions import descriptions_file
+
+TOKEN = """\
+2.b.jpg#0\tA dog , with 2 sticks , runs .
+2.b.jpg#1\tThe dog's tail wags
+1.jpg#0\tA "big" cat
+1.jpg#1\tA
+"""
+CSV = """\
+image,caption
+2.b.jpg,"A dog , with 2 sticks , runs ."
+2.b.jpg,The dog's tail wags
+1.jpg,"A ""big"" cat"
+1.jpg,A
+"""
+CAPTIONS = {
+    "2": ["A dog , with 2 sticks , runs .", "The dog's tail wags"],
+    "1": ['A "big" cat', "A"],
+}
+
+
+def karpathy() -> str:
+    images = [
+        {"filename": f"{image}.jpg", "split": "train", "sentences": [{"raw": text} for text in texts]}
+        for image, texts in CAPTIONS.items()
+    ]
+    return json.dumps({"dataset": "flickr8k", "images": images})
+
+
+def cleaned(path, cleaning="seed"):
+    captions = read_captions(path)
+    return {image: [clean(text, cleaning) for text in texts] for image, texts in captions.items()}
+
+
+@pytest.mark.parametrize("text", [TOKEN, CSV, karpathy(), "\ufeff" + TOKEN, CSV.replace("\n", "\r\n")])
+def test_all_forms_give_the_same_captions(tmp_path, text):
+    path = tmp_path / "captions"
+    path.write_text(text, encoding="utf-8", newline="")
+    assert read_captions(path) == CAPTIONS
+    assert list(read_captions(path)) == ["2", "1"]  # the file's order
+
+
+def test_cleanings():
+    text = "A dog's 2nd bone - e-mail , I saw x2 ."
+    assert clean(text) == "dogs bone email saw"
+    assert clean(text, "natural") == "a dogs bone email i saw"
+    assert clean("A .") == ""
+
+
+word = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\r\n"), max_size=6)
+caption = st.lists(st.one_of(word, st.sampled_from(["a", "Dog", "dog's", "x2", "-", "É"])), max_size=5).map(" ".join)
+line = st.tuples(st.sampled_from(["1.jpg#0", "1.jpg#1", "2.jpg.1#0", "odd"]), st.sampled_from("\t "), caption).map(
+    "".join
+)
+
+
+@given(st.lists(st.one_of(line, st.sampled_from(["", "x"])), max_size=6))
+def test_descriptions_equal_the_originals_byte_for_byte(tmp_path_factory, lines):
+    folder = tmp_path_factory.mktemp("hypothesis")
+    text = "\n".join(["first.jpg#0\tA first caption", *lines])
+    (folder / "token.txt").write_bytes(text.encode())
+    write_descriptions(folder / "descriptions.txt", cleaned(folder / "token.txt"))
+    assert (folder / "descriptions.txt").read_bytes() == descriptions_file(text).encode()
+
+
+def test_real_descriptions_equal_the_originals(flickr8k, tmp_path):
+    path = flickr8k / "Flickr8k_text" / "Flickr8k.token.txt"
+    write_descriptions(tmp_path / "descriptions.txt", cleaned(path))
+    assert (tmp_path / "descriptions.txt").read_bytes() == descriptions_file(path.read_text(encoding="utf-8")).encode()
+
+
+def test_odd_lines_are_read_and_named(tmp_path, capsys):
+    path = tmp_path / "token.txt"
+    path.write_text("1.jpg#0\tA dog\n   \n1.jpg#1\n2.jpg no number here\n")
+    assert read_captions(path) == {"1": ["A dog", ""], "2": ["no number here"]}
+    assert "2 odd lines, read as well as they can be: 3, 4" in capsys.readouterr().out
+
+    path.write_text('image,caption\n1.jpg,"A dog, no end\n2.jpg,A cat, two commas\n3.jpg,A bird\n')
+    assert read_captions(path) == {"1": ['"A dog, no end'], "2": ["A cat, two commas"], "3": ["A bird"]}
+    assert "2 odd lines, read as well as they can be: 2, 3" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "hello\nworld out there\n", "image,caption\n", "{", '{"images": []}',
+                                  '{"images": [{"filename": "1.jpg", "split": "train", "sentences": [{}]}]}'])  # fmt: skip
+def test_what_holds_no_captions_is_refused(tmp_path, text):
+    path = tmp_path / "captions.txt"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"captions\.txt.*dataset_flickr8k\.json"):
+        read_captions(path)

@@ -1,0 +1,411 @@
+"""Files from strangers that mean harm: each is refused before anything in it runs, in a second and a gigabyte beyond the imports."""
+
+import io
+import json
+import os
+import pickle
+import resource
+import struct
+import time
+import zipfile
+import zlib
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import jigsaw.encoder
+import pretext.export
+from captioning import captioner_file
+from captioning.captions import read_captions
+from captioning.models import merge
+from captioning.tokenizer import Tokenizer, read_tokenizer
+from core import keras_files, training
+from core.errors import InputError
+from encoders import convert, features_file, photographs
+from encoders.decoded import load
+from encoders.photographs import Unreadable
+from encoders.tensors import checkpoint, tensor
+from tests.core.test_disk import write_old_captioner
+from tests.core.test_pickles import Runs
+
+GIGABYTE, SECOND = 1 << 30, 1.0
+MARK = "was_run"  # the file that a hostile one would make in the working folder
+
+
+@contextmanager
+def bounded():
+    """Allow a gigabyte more than the process has, and a second of all its threads."""
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (size + GIGABYTE, limits[1]))
+    start = time.process_time()
+    try:
+        yield
+        assert time.process_time() - start < SECOND
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch) -> Callable:
+    """Check that a reader refuses a file by an error that names it, without the limit's help and without running anything."""
+    monkeypatch.chdir(tmp_path)
+
+    def check(read: Callable, path: Path, message: str) -> None:
+        with bounded(), pytest.raises(InputError, match=message) as caught:
+            read(path)
+        assert str(path) in str(caught.value) and not isinstance(caught.value.__cause__, MemoryError)
+        assert not list(tmp_path.rglob(MARK))
+
+    return check
+
+
+# Pickles -------------------------------------------------------------------------------------------------------------
+
+
+def laughs() -> bytes:
+    """Return a pickle of lists of ten lists each, eleven deep: 100 billion when written out."""
+    value = ["ha"]
+    for _ in range(11):
+        value = [value] * 10
+    return pickle.dumps({"word_index": {"dog": value}, "maximum_length": 5})
+
+
+def encoded() -> bytes:
+    """Return a pickle that asks ten thousand times for one text of a megabyte in bytes."""
+    text = pickle.BINUNICODE + struct.pack("<I", 1 << 20) + b"a" * (1 << 20) + pickle.BINPUT + b"\0"
+    encode = pickle.GLOBAL + b"_codecs\nencode\n" + pickle.BINPUT + b"\1"
+    latin = pickle.SHORT_BINUNICODE + b"\6latin1" + pickle.BINPUT + b"\2"
+    once = b"".join(pickle.BINGET + bytes([number]) for number in (1, 0, 2)) + pickle.TUPLE2 + pickle.REDUCE
+    return b"\x80\4" + text + encode + latin + pickle.EMPTY_LIST + (once + pickle.APPEND) * 10_000 + pickle.STOP
+
+
+def widened() -> bytes:
+    """Return a pickle of ten thousand features that are one and the same array of half a megabyte, two bytes a number."""
+    return pickle.dumps(dict.fromkeys(map(str, range(10_000)), np.zeros((1, 1 << 18), "f2")))
+
+
+def colliding() -> bytes:
+    """Return a pickle of integers of one and the same hash as keys, each of which is compared with all before it."""
+    numbers = ((number * ((1 << 61) - 1)).to_bytes(12, "little") for number in range(1, 30_000))
+    keys = b"".join(pickle.LONG1 + b"\x0c" + number + pickle.NONE for number in numbers)
+    return b"\x80\4" + pickle.EMPTY_DICT + pickle.MARK + keys + pickle.SETITEMS + pickle.STOP
+
+
+def endless_shape() -> bytes:
+    """Return a pickle of an array whose shape has sixty thousand times one integer of 2000 bits."""
+    size = pickle.LONG1 + bytes([251]) + (1 << 2000).to_bytes(251, "little") + pickle.BINPUT + b"\0"
+    shape = pickle.MARK + size + (pickle.BINGET + b"\0") * 60_000 + pickle.TUPLE
+    array = shape + pickle.SHORT_BINUNICODE + b"\3<f4" + pickle.SHORT_BINBYTES + b"\4abcd"
+    array = pickle.GLOBAL + b"numpy\nndarray\n" + pickle.MARK + array + pickle.TUPLE + pickle.REDUCE
+    return b"\x80\4" + pickle.EMPTY_DICT + pickle.NONE + array + pickle.SETITEM + pickle.STOP
+
+
+def shaped_tokenizer() -> bytes:
+    """Return a pickle of a feature that is a tokenizer, whose shape is 100 billion words when written out."""
+    tokenizer = pickle.GLOBAL + b"keras.preprocessing.text\nTokenizer\n" + pickle.EMPTY_TUPLE + pickle.NEWOBJ
+    state = laughs()[2:-1].replace(b"word_index", b"shape_shap").replace(b"\x8c\x0ashape_shap", b"\x8c\x05shape")
+    return b"\x80\4" + pickle.EMPTY_DICT + pickle.NONE + tokenizer + state + pickle.BUILD + pickle.SETITEM + pickle.STOP
+
+
+PICKLES = {
+    "a shape without end": (endless_shape(), "a shape is none of"),
+    "a tokenizer of a shape": (shaped_tokenizer(), "expected"),
+    "os.system": (pickle.dumps({"a": Runs(os.system, f"touch {MARK}")}), "names posix.system"),
+    "eval": (pickle.dumps(Runs(eval, f"open('{MARK}', 'w')")), "names builtins.eval"),
+    "nested reduces": (pickle.dumps(Runs(getattr, Runs(__import__, "os"), "system")), "names builtins.getattr"),
+    "huge array": (pickle.dumps({"a": Runs(np.ndarray, (1, 1 << 36), "<f4", b"1234")}), "has 4 bytes"),
+    "huge bytearray": (b"\x80\x05" + pickle.BYTEARRAY8 + struct.pack("<Q", 1 << 36) + b"x.", "damaged pickle"),
+    "billion laughs": (laughs(), "expected"),
+    "one text, encoded ten thousand times": (encoded(), "expected"),
+    "one array, widened ten thousand times": (widened(), "would unpack to|expected a tokenizer"),
+    "integers that collide": (colliding(), "neither text nor a usual number"),
+    "deep": (b"\x80\4" + pickle.EMPTY_LIST + pickle.TUPLE1 * 50_000 + pickle.STOP, "expected"),
+}
+
+
+@pytest.mark.parametrize("read", [features_file.read, read_tokenizer])
+@pytest.mark.parametrize("name", PICKLES)
+def test_pickles(name, read, refused, tmp_path):
+    data, message = PICKLES[name]
+    (tmp_path / "file.pkl").write_bytes(data)
+    refused(read, tmp_path / "file.pkl", message)
+
+
+# Archives ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def members(tmp_path_factory) -> dict[str, bytes]:
+    """The members of a captioner's archive."""
+    path = tmp_path_factory.mktemp("whole") / "model.keras"
+    tokenizer = Tokenizer({"startseq": 1, "endseq": 2, "dog": 3}, 5)
+    captioner_file.write(path, merge.build((6,), 4), tokenizer, {"encoder": "abc"})
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def model_config(layer: dict) -> bytes:
+    """Return the configuration of a model of 30,000 numbers and one more layer."""
+    model = keras.Sequential([keras.Input((30_000,)), keras.layers.Activation("linear", name="victim")])
+    config = json.loads(model.to_json())
+    config["config"]["layers"][1] = {**config["config"]["layers"][1], "build_config": None, **layer}
+    return json.dumps(config).encode()
+
+
+def layer(name: str, module: str = "keras.layers", **config: object) -> dict:
+    return {"class_name": name, "module": module, "registered_name": None, "config": {"name": "victim", **config}}
+
+
+def weights(change: Callable[[h5py.File], object]) -> bytes:
+    file = io.BytesIO()
+    with h5py.File(file, "w") as opened:
+        change(opened)
+    return file.getvalue()
+
+
+CODE = keras.layers.Lambda(lambda x: os.system(f"touch {MARK}")).get_config()["function"]
+ARCHIVES = {
+    "Lambda": ({"config.json": model_config(layer("Lambda", function=CODE))}, "cannot load"),
+    "a module": ({"config.json": model_config(layer("system", "os"))}, "cannot load"),
+    "a class of a module": ({"config.json": model_config(layer("Popen", "subprocess", args=["touch", MARK]))}, "cannot load"),
+    "a function of Keras": ({"config.json": model_config(layer("get_file", "keras.utils", origin="file:///etc/hostname"))}, "cannot load"),
+    "a SavedModel": ({"config.json": model_config(layer("TFSMLayer", filepath="/tmp"))}, "cannot load"),
+    "a torch module": ({"config.json": model_config(layer("TorchModuleWrapper", module="x"))}, "cannot load"),
+    "a vocabulary elsewhere": ({"config.json": model_config(layer("StringLookup", vocabulary="/etc/hostname"))}, "cannot load"),
+    "more weights than numbers": ({"config.json": model_config(layer("Dense", units=40_000))}, "more weights than"),
+    "many layers": ({"config.json": model_config(layer("Sequential", layers=[layer("Activation")] * 5000))}, "layers are more than"),
+    "a deep configuration": ({"config.json": b"[" * 100_000}, "cannot load"),
+    "a path upwards": ({"../" + MARK: b"x"}, "is none that a model needs"),
+    "an absolute path": ({"/tmp/" + MARK: b"x"}, "is none that a model needs"),
+    "a bomb": ({"metadata.json": b"0" * (1 << 26)}, "would unpack to"),
+    "a large configuration": ({"config.json": os.urandom(5 << 20)}, "configuration has more than"),
+    "external link": ({keras_files.WEIGHTS: weights(lambda file: file.__setitem__("a", h5py.ExternalLink("/etc/hostname", "/")))}, "is a link to"),
+    "soft link": ({keras_files.WEIGHTS: weights(lambda file: file.__setitem__("a", h5py.SoftLink("/b")))}, "is a link to"),
+    "external storage": (
+        {keras_files.WEIGHTS: weights(lambda file: file.create_dataset("a", (9,), "u1", external=[("/etc/hostname", 0, 9)]))},
+        "lie in another file",
+    ),
+    "absurd shape": ({keras_files.WEIGHTS: weights(lambda file: file.create_dataset("a", (1 << 40, 1 << 30), "f4", chunks=(1, 6)))}, "would unpack to"),
+    "no weights": ({keras_files.WEIGHTS: b""}, "found something else"),
+    "memory of another form": ({keras_files.MEMORY: b"[]"}, "expected a tokenizer and an origin"),
+    "origin of another form": ({keras_files.MEMORY: b'{"origin": {"encoder": 3}}'}, "expected the origin"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_archives(name, members, refused, tmp_path):
+    changed, message = ARCHIVES[name]
+    with zipfile.ZipFile(tmp_path / "model.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        for member, data in (members | changed).items():
+            archive.writestr(member, data)
+    refused(captioner_file.read, tmp_path / "model.keras", message)
+
+
+# HDF5 ----------------------------------------------------------------------------------------------------------------
+
+
+def test_one_dataset_under_a_thousand_names(refused, tmp_path):
+    write_old_captioner(tmp_path / "old.h5", merge.build((6,), 4))
+    with h5py.File(tmp_path / "old.h5", "r+") as file:
+        group = file["model_weights/dense_3"]
+        group["large"] = np.zeros((1 << 20,), "f4")
+        group.attrs["weight_names"] = ["large"] * 1000
+    refused(captioner_file.read, tmp_path / "old.h5", "would unpack to")
+
+
+def test_a_layer_of_no_width(refused, tmp_path):
+    write_old_captioner(tmp_path / "old.h5", merge.build((6,), 4))
+    with h5py.File(tmp_path / "old.h5", "r+") as file:
+        group, name = file["model_weights/dense_3"], "dense_3/weight_0:0"
+        del group[name]
+        group[name] = np.zeros((1 << 40, 0), "f4")
+    refused(captioner_file.read, tmp_path / "old.h5", "merge model")
+
+
+ELSEWHERE = {
+    "links": lambda file, name: file.__setitem__(name, h5py.ExternalLink("/etc/hostname", "/")),
+    "storage": lambda file, name: file.create_dataset(name, (1, 8, 8, 3), "u1", external=[("/etc/hostname", 0, 192)]),
+    "chunks": lambda file, name: file.create_dataset(
+        name, (1, 8, 8, 3), "u1", chunks=(1 << 20, 8, 8, 3), maxshape=(None, 8, 8, 3)
+    ),
+    "shapes": lambda file, name: file.create_dataset(name, (1 << 30, 99, 99, 3), "u1", chunks=(1, 9, 9, 3)),
+    "lengths that vary": lambda file, name: file.__setitem__(name, "damaged, such text is read without end"),
+}
+
+
+@pytest.mark.parametrize("kind", ELSEWHERE)
+def test_photographs_and_checkpoints_in_hdf5(kind, refused, tmp_path):
+    for name, read in (
+        ("train_img", lambda path: load([path], (8, 8), tmp_path)),
+        ("variables/00000", training.read_checkpoint),
+    ):
+        with h5py.File(tmp_path / "file.h5", "w") as file:
+            ELSEWHERE[kind](file, name)
+        refused(read, tmp_path / "file.h5", "refused")
+
+
+# Photographs and checkpoints of other frameworks ---------------------------------------------------------------------
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int, height: int, *chunks: bytes) -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + chunk(b"IEND", b"")
+
+
+def scans(count: int) -> bytes:
+    """Return a progressive JPEG whose last scan is repeated."""
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "JPEG", progressive=True)
+    data = file.getvalue()
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * count + data[-2:]
+
+
+def before_another(jpeg: bytes) -> bytes:
+    """Say in a JPEG that another photograph comes after it, as phones do."""
+    file, picture = io.BytesIO(), Image.new("RGB", (8, 8))
+    picture.save(file, "MPO", save_all=True, append_images=[picture])
+    data = file.getvalue()
+    start = data.index(b"MPF\0") - 4
+    return jpeg[:2] + data[start : start + 2 + int.from_bytes(data[start + 2 : start + 4])] + jpeg[2:]
+
+
+def webp(width: int, height: int) -> bytes:
+    """Return the beginning of a WebP of that size, as far as its header."""
+    header = b"\x2f" + struct.pack("<I", width - 1 | height - 1 << 14) + bytes(8)
+    return b"RIFF" + struct.pack("<I", len(header) + 13) + b"WEBPVP8L" + struct.pack("<I", len(header)) + header + b"\0"
+
+
+PICTURES = {
+    "a scan repeated": scans(400),
+    "a scan repeated before another photograph": before_another(scans(400)),
+    "a large WebP": webp(9459, 9459),
+    "a bomb": png(40_000, 40_000, chunk(b"IDAT", zlib.compress(bytes(1 << 20)))),
+    "a larger bomb": png(1 << 30, 1 << 30, chunk(b"IDAT", zlib.compress(bytes(1 << 20)))),
+    "a text that is a bomb": png(8, 8, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1 << 28)))),
+    "a profile that is a bomb": png(8, 8, chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(1 << 28)))),
+    "PostScript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(was_run) (w) file\n",
+    "a vector": b'<svg xmlns="http://www.w3.org/2000/svg"><script>1</script></svg>',
+}
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "picture.png").write_bytes(PICTURES[name])
+    with (
+        bounded(),
+        pytest.raises(Unreadable, match="scans" if "scan" in name else "pixels" if "WebP" in name else None),
+    ):
+        photographs.read(tmp_path / "picture.png", 8, 8)
+    assert not (tmp_path / MARK).exists()
+
+
+def text(value: str) -> bytes:
+    return pickle.BINUNICODE + struct.pack("<I", len(value)) + value.encode()
+
+
+def torch_tensor(count: int = 1) -> bytes:
+    """Return the pickle of a row of numbers as torch writes it, its storage's memo under 5 and its own under 6."""
+    name, number = b"ctorch._utils\n_rebuild_tensor_v2\n(", pickle.BININT + struct.pack("<i", count)
+    storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + number + b"tQq\x05"
+    return name + storage + b"K\0" + number + b"\x85K\1\x85\x89}tRq\x06"
+
+
+def longest_names() -> bytes:
+    """Return a torch pickle of 300 tensors, whose names repeat a key of a megabyte twenty times."""
+    deep = b"\x80\2}" + text("k" * (1 << 20)) + b"q\0" + b"}h\0" * 19 + b"}("
+    return (
+        deep
+        + text("a")
+        + torch_tensor()
+        + b"".join(text(str(number)) + b"h\6" for number in range(300))
+        + b"u"
+        + b"s" * 20
+        + b"."
+    )
+
+
+CHECKPOINTS = {
+    "a storage that shrinks afterwards": b"\x80\2}"
+    + text("w")
+    + torch_tensor(1 << 20)
+    + b"sh\5}"
+    + text("count")
+    + b"K\1sb0.",
+    "a tensor that grows afterwards": b"\x80\2}" + text("w") + torch_tensor() + b"}" + text("shape") + b"K\2\x85sbs.",
+    "names without end": longest_names(),
+    "huge bytearray": b"\x80\x05" + pickle.BYTEARRAY8 + struct.pack("<Q", 1 << 36) + b"x.",
+    "deep": b"\x80\x04" + b"".join(b"}\x8c\x01a" for _ in range(50_000)) + b"N" + b"s" * 50_000 + b".",
+    "code": pickle.dumps({"state_dict": Runs(os.system, f"touch {MARK}")}, 2),
+}
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_checkpoints(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with zipfile.ZipFile(tmp_path / "model.ckpt", "w") as archive:
+        archive.writestr("archive/data.pkl", CHECKPOINTS[name])
+        archive.writestr("archive/data/0", bytes(4))
+    with (
+        bounded(),
+        pytest.raises(InputError, match="sets attributes" if "afterwards" in name else "damaged|no network that fits"),
+    ):
+        convert.find(checkpoint.read(tmp_path / "model.ckpt"))
+    assert not (tmp_path / MARK).exists()
+
+
+def test_safetensors_that_claim_more_than_they_hold(refused, tmp_path):
+    header = json.dumps({"a": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}}).encode()
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    refused(checkpoint.read, tmp_path / "model.safetensors", "does not fit")
+    header = header.replace(str(1 << 40).encode(), b",".join([b"9" * 4200] * 2000))
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    refused(checkpoint.read, tmp_path / "model.safetensors", "a shape is none of")
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", 1 << 60) + b"{}")
+    assert checkpoint.read(tmp_path / "model.safetensors") == {}
+
+
+# Networks, listings ----------------------------------------------------------------------------------------------------
+
+
+WIDE = {
+    "simclr": (pretext.export.read_network, training.CHECKPOINT, {"depth": 18, "stem": "small", "width": 5000}),
+    "jigsaw": (jigsaw.encoder.read_run, jigsaw.encoder.BEST,
+               {"network": "resnet18", "stem": "small", "width": 5000, "size": 64, "permutations": 5}),
+    "jigsaw's head": (jigsaw.encoder.read_run, jigsaw.encoder.BEST,
+                      {"network": "resnet18", "stem": "small", "width": 4, "size": 64, "permutations": 1 << 30}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task", WIDE)
+def test_networks_wider_than_their_files(task, refused, tmp_path):
+    read, name, identity = WIDE[task]
+    state = {"identity": identity, "history": {"loss": []}}
+    training.write_checkpoint(tmp_path / name, state, [keras.Variable(np.zeros(1 << 20, "f4"))])
+    refused(lambda path: read(path.parent), tmp_path / name, "more weights than the 1,048,576 numbers")
+
+
+def test_a_converted_network_wider_than_its_file():
+    one = tensor.Tensor((1, 1, 1, 1), lambda: np.zeros((1, 1, 1, 1)))
+    blocks = [f"layer{stage}.{block}.conv1.weight" for stage in range(1, 5) for block in range(2)]
+    wide = dict.fromkeys(blocks, one) | {"conv1.weight": tensor.Tensor((256, 3, 7, 7), one.load)}
+    with bounded(), pytest.raises(InputError, match="does not fit"):
+        convert.build(*convert.find(wide))
+
+
+def test_a_header_of_commas(refused, tmp_path):
+    (tmp_path / "captions.txt").write_text("image" + "," * 40_000)
+    refused(read_captions, tmp_path / "captions.txt", "expected captions")
