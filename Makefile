@@ -56,7 +56,7 @@ test: setup lint  ## run every test, two at a time (FLICKR8K=DIR: those on real 
 
 soak: setup  ## kill each long script KILLS=12 times at random moments, fuzz the parsers for MINUTES=20, and count
 	SOAK_KILLS=$(or $(KILLS),12) SOAK_MINUTES=$(or $(MINUTES),20) FUZZ=100 .venv/bin/python -m pytest \
-		tests/test_crashes.py tests/test_workers.py tests/test_bad_input.py tests/test_hostile_files.py
+		tests/core/test_crashes.py tests/core/test_workers.py tests/core/test_bad_input.py tests/core/test_hostile_files.py
 
 audit: setup  ## look up what is installed among the known vulnerabilities (needs the network)
 	$(PYTHON) -m venv .venv/audit  # apart, so that it audits nothing of its own

@@ -192,6 +192,8 @@ ROWS = {
         write("Flicker8k_Dataset/photo0.jpg", "")),
     "a name that is no text": Row(ONE, r"names that can be written as text in Flicker8k_Dataset, found 'a\\nb",
         write("Flicker8k_Dataset/a\nb.jpg", "")),
+    "rows that are none": Row(f"{ONE} --captions captions.csv", r"lines of a photograph's name and a caption in captions\.csv, found 'no row'.*dataset_flickr8k",
+            write("captions.csv", "image,caption\nno row\n")),
     "a captioned name with a space": Row(f"{ONE} --captions captions.csv", "without spaces among the captions, found 1 others, such as 'photo0 1'",
         lambda folder: [(folder / "Flicker8k_Dataset/photo0.png").rename(folder / "Flicker8k_Dataset/photo0 1.png"),
             write("captions.csv", "image,caption\nphoto0 1.png,blue dog\n")(folder)]),
