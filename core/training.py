@@ -6,7 +6,8 @@ history.csv and history.png.
 
 import io
 import json
-import sys
+import math
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ import tensorflow as tf
 
 from core import disk, hdf5, workers
 from core.errors import InputError
+from core.progress import bar
 
 CHECKPOINT = "checkpoint.weights.h5"
 REMEMBERED = (
@@ -31,6 +33,7 @@ REMEMBERED = (
 )  # what callbacks carry from epoch to epoch
 
 History = dict[str, list[float]]
+plain = tf.autograph.experimental.do_not_convert  # AutoGraph leaves files behind when a run is killed
 
 
 def fit(
@@ -65,7 +68,7 @@ def fit(
         if not keeper.stopped and keeper.finished < epochs:
             if keeper.finished:
                 print(f"resuming after epoch {keeper.finished} of {epochs} ({keeper.path})", flush=True)
-            data = tf.data.Dataset.range(keeper.finished, epochs).flat_map(batches).prefetch(2)
+            data = tf.data.Dataset.range(keeper.finished, epochs).flat_map(plain(batches)).prefetch(2)
             learn = partial(workers.fit, model) if several else partial(model.fit, shuffle=False)
             learn(
                 data,  # comes shuffled
@@ -73,8 +76,8 @@ def fit(
                 initial_epoch=keeper.finished,
                 epochs=epochs,
                 validation_data=validation,
-                callbacks=[Guard(), *callbacks, keeper],
-                verbose=1 if sys.stdout.isatty() else 2,
+                callbacks=[Guard(), *callbacks, Progress(steps, epochs), keeper],
+                verbose=0,
             )
         write_history(folder, keeper.history)
     return keeper.history
@@ -130,6 +133,27 @@ class Guard(keras.callbacks.Callback):
                 f"{name} is not a finite number: training has diverged, and goes no further. The last checkpoint is as it was; "
                 "look for extreme values in the data, or train anew in another folder with a lower learning rate"
             )
+
+
+class Progress(keras.callbacks.Callback):
+    """Shows a bar for each epoch, and prints a line with its results."""
+
+    def __init__(self, steps: int, epochs: int):
+        super().__init__()
+        self.steps, self.epochs = steps, epochs
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.start = time.monotonic()
+        self.bar = bar(total=self.steps, desc=f"epoch {epoch + 1} of {self.epochs}", unit=" updates", leave=False)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        self.bar.update()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        self.bar.close()
+        values = ", ".join(f"{name} {value:.4g}" for name, value in logs.items() if not math.isnan(value))
+        seconds = time.monotonic() - self.start
+        print(f"epoch {epoch + 1} of {self.epochs}: {values} ({seconds:.0f} s)", flush=True)
 
 
 class Keeper(keras.callbacks.Callback):

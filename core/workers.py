@@ -139,7 +139,7 @@ def fit(
     strategy = model.distribute_strategy
     train, test = (_everywhere(step, strategy) for step in (model.train_step, model.test_step))
     told = keras.callbacks.CallbackList(
-        callbacks, model=model, add_progbar=verbose != 0, verbose=verbose, epochs=epochs, steps=steps_per_epoch
+        callbacks, model=model, add_progbar=False, verbose=verbose, epochs=epochs, steps=steps_per_epoch
     )
     model.stop_training = False
     told.on_train_begin()
@@ -159,7 +159,7 @@ def fit(
 def _everywhere(step: Callable[[Any], dict], strategy: tf.distribute.Strategy) -> Callable[[Any], dict[str, tf.Tensor]]:
     """Return the function that takes a model's step on every device, and returns the means of what the devices report."""
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def on_batch(batch: Any) -> dict[str, tf.Tensor]:
         logs = strategy.run(step, args=(batch,))
         return {name: strategy.reduce("mean", value, axis=None) for name, value in logs.items()}
@@ -177,9 +177,14 @@ def _on_devices(batches: tf.data.Dataset, strategy: tf.distribute.Strategy) -> I
 def split(batches: tf.data.Dataset, devices: int) -> tf.data.Dataset:
     """Return the parts of each batch for some devices, one after the other."""
 
+    @tf.autograph.experimental.do_not_convert
     def parts(*batch: Any) -> tf.data.Dataset:
         of_device = tf.data.Dataset.range(devices)
-        return of_device.map(lambda first: tf.nest.map_structure(lambda tensor: tensor[first::devices], batch))
+        return of_device.map(
+            tf.autograph.experimental.do_not_convert(
+                lambda first: tf.nest.map_structure(lambda tensor: tensor[first::devices], batch)
+            )
+        )
 
     return batches.flat_map(parts) if devices > 1 else batches
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from tqdm import tqdm
-
 from core import settings
 from core.errors import InputError
+from core.progress import bar
 from demo.pictures import picture
 from demo.sentences import captions
 from demo.world import Scene, scenes
@@ -51,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     lines = []
     everything = [item for split in world.values() for item in split.items()]
-    for name, scene in tqdm(everything, desc="drawing", unit="picture"):
+    for name, scene in bar(everything, desc="drawing", unit=" pictures"):
         picture(scene, Random(f"picture {config.seed} {name}")).save(photographs / name, quality=90)
         written = captions(scene, Random(f"captions {config.seed} {name}"))
         lines += [f"{name}#{index}\t{caption}\n" for index, caption in enumerate(written)]

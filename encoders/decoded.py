@@ -14,10 +14,10 @@ import h5py
 import numpy as np
 import tensorflow as tf
 from PIL import Image
-from tqdm import tqdm
 
 from core import disk, hdf5
 from core.errors import InputError
+from core.progress import bar
 from core.workers import ALONE, Worker
 from encoders import photographs
 from encoders.photographs import Unreadable
@@ -127,6 +127,7 @@ def batches(
         epoch_seed = tf.random.fold_in(tf.constant([seed, 0], tf.int32), epoch)
         order = tf.random.experimental.stateless_shuffle(tf.range(len(pixels)), epoch_seed)
 
+        @tf.autograph.experimental.do_not_convert
         def batch(step: tf.Tensor, indices: tf.Tensor) -> Any:
             indices = worker.part(indices)
             return example(rows(pixels, indices), indices, tf.random.fold_in(epoch_seed, step))
@@ -232,7 +233,7 @@ def _write(path: Path, names: Sequence[str], decoded: Iterator[np.ndarray | Unre
     """Write the photographs one after the other, and return why some are missing."""
     skipped = {}
     with disk.replacing(path) as temporary, temporary.open("wb") as file:
-        for name, result in zip(names, tqdm(decoded, "decoding", len(names), unit=" photographs"), strict=True):
+        for name, result in zip(names, bar(decoded, "decoding", len(names), unit=" photographs"), strict=True):
             if isinstance(result, Unreadable):
                 skipped[name] = str(result)
             else:

@@ -15,10 +15,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
-from tqdm import tqdm
 
 from core import devices, disk, keras_files, settings
 from core.errors import InputError
+from core.progress import bar
 from encoders import decoded, encoder_file
 from encoders.decoded import Labelled
 from encoders.extract import Network
@@ -127,7 +127,7 @@ def features(
     compute: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray, name: str | None = None, batch_size: int = 64
 ) -> np.ndarray:
     """Return the features of photographs, uint8 (N, H, W, 3), as float32 (N, D), under a progress bar if there is a name for it."""
-    starts = tqdm(range(0, len(pixels), batch_size), name, unit=" batches", disable=name is None)
+    starts = bar(range(0, len(pixels), batch_size), name, unit=" batches", disable=True if name is None else None)
     return np.concatenate([compute(pixels[start : start + batch_size]) for start in starts])
 
 

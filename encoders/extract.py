@@ -14,10 +14,10 @@ from typing import BinaryIO, Literal, NamedTuple, TypeVar
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from core import devices, disk, keras_files, machine
 from core.errors import InputError
+from core.progress import bar
 from encoders import features_file, photographs
 from encoders.fast import folded, leaves
 from encoders.photographs import Unreadable
@@ -159,14 +159,14 @@ def batches(network: Network, paths: Sequence[Path], start: int = 0) -> Iterator
     """
     pixels = _decode(paths[start:], network.height, network.width, ahead=2 * network.batch_size)
     groups = iter(lambda: list(islice(pixels, network.batch_size)), [])
-    with tqdm(total=len(paths), initial=start, unit="photograph") as bar:
+    with bar(total=len(paths), initial=start, unit=" photographs") as progress:
         for batch in _in_order(lambda group: _encode(network, group), groups, network.at_once, network.at_once - 1):
             if not np.isfinite(batch.features).all():
                 raise InputError(
-                    f"the encoder's features are not finite in the batch of {paths[bar.n]}; check its file"
+                    f"the encoder's features are not finite in the batch of {paths[progress.n]}; check its file"
                 )
             yield batch
-            bar.update(len(batch.reasons))
+            progress.update(len(batch.reasons))
 
 
 def _encode(network: Network, decoded: list[np.ndarray | Unreadable]) -> Batch:

@@ -91,7 +91,9 @@ def set_batch_statistics(model: keras.Model) -> keras.Model:
     momenta = [layer.momentum for layer in normalisations]
     for layer in normalisations:
         layer.momentum = 0.0  # one pass is enough
-    in_a_graph = tf.function(model)  # which drops what no layer takes any more: 1 GB instead of 6 for ResNet-50
+    in_a_graph = tf.function(
+        model, autograph=False
+    )  # which drops what no layer takes any more: 1 GB instead of 6 for ResNet-50
     in_a_graph(_clouds(32, *model.input_shape[1:3]), training=True)
     for layer, momentum in zip(normalisations, momenta, strict=True):
         layer.momentum = momentum

@@ -141,7 +141,9 @@ def single(network: keras.Model, size: int, *, caffe: bool = False) -> keras.Mod
 def compute(network: keras.Model, size: int) -> Callable[[np.ndarray], tf.Tensor]:
     """Return the function from photographs, uint8 (N, size, size, 3), to the features of `single`, as the network is at the time."""
     model = single(network, size)
-    return tf.function(lambda pixels: tf.cast(model(pixels, training=False), "float32"), reduce_retracing=True)
+    return tf.function(
+        lambda pixels: tf.cast(model(pixels, training=False), "float32"), autograph=False, reduce_retracing=True
+    )
 
 
 def cut(photographs):

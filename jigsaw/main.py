@@ -162,6 +162,7 @@ def fixed(
     count = min(-(-len(pixels) // batch_size), len(pixels) // replicas)  # a device without a puzzle would have no loss
     bounds = np.linspace(0, len(pixels), count + 1).astype("int64")
 
+    @tf.autograph.experimental.do_not_convert
     def batch(start: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         indices = worker.part(tf.range(start, end))
         return example(decoded.rows(pixels, indices), indices, tf.random.fold_in(tf.constant([seed, 1]), start))

@@ -17,9 +17,8 @@ from random import Random
 import h5py
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
-from core import disk, settings
+from core import disk, progress, settings
 from core.errors import InputError
 from encoders import decoded
 from encoders.photographs import Unreadable, open_rgb
@@ -70,7 +69,7 @@ def write(out: Path, parts: dict[str, list[Path]], size: int, seed: int) -> tupl
         disk.replacing(out) as temporary,
         disk.PatientFile(temporary, "w+") as patient,
         h5py.File(patient, "w") as file,
-        tqdm(total=total, unit=" photographs") as bar,
+        progress.bar(total=total, unit=" photographs") as bar,
     ):
         for name, paths in parts.items():
             shape = (size, size, 3)

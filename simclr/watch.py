@@ -30,7 +30,7 @@ class Alarm(keras.callbacks.Callback):
 def compute(simclr: SimCLR, size: int) -> Callable[[np.ndarray], np.ndarray]:
     """Return the function from photographs, uint8 (N, H, W, 3), resized to `size`, to features, with the network's current weights."""
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def graph(photographs: tf.Tensor) -> tf.Tensor:
         pixels = tf.cast(photographs, "float32") / 255
         if pixels.shape[1:3] != (size, size):
