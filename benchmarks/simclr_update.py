@@ -62,7 +62,7 @@ def batches(training: pretraining.Settings, count: int) -> tuple[tf.data.Dataset
 def fitter(training: pretraining.Settings) -> Callable[[tf.data.Dataset, int], list[float]]:
     """Return the function that trains a model for some steps and returns the seconds of each but the first."""
     keras.utils.set_random_seed(0)
-    _, simclr = pretraining.build(training, steps=100)
+    _, simclr = pretraining.build(training, updates=100)
 
     def fit(data: tf.data.Dataset, steps: int) -> list[float]:
         clock = Clock()
@@ -85,7 +85,7 @@ class Clock(keras.callbacks.Callback):
 
 def work(training: pretraining.Settings) -> float:
     """Return the floating-point operations of a step."""
-    network, simclr = pretraining.build(replace(training, winograd=False), steps=100)
+    network, simclr = pretraining.build(replace(training, winograd=False), updates=100)
     views_in_batch, projection = 2 * training.batch_size, training.dimension
     forward = operations(network, (training.size, training.size, 3)) + operations(simclr.head, network.output_shape[1:])
     return 3 * (views_in_batch * forward + 2 * views_in_batch**2 * projection)

@@ -5,6 +5,7 @@ import io
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
@@ -42,7 +43,8 @@ def from_command_line(settings: type[Settings], arguments: list[str] | None = No
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # not a notebook's
         sys.stdout.reconfigure(errors="backslashreplace")  # for names in another encoding than the terminal's
-    chosen = tyro.cli(settings, args=arguments, description=sys.modules[settings.__module__].__doc__)
+    about = sys.modules[settings.__module__].__doc__
+    chosen = tyro.cli(settings, prog=_command(), args=arguments, description=about)
     hints = get_type_hints(settings, include_extras=True)
     for name, value in vars(chosen).items():
         _check_range(name, value, hints[name])
@@ -86,6 +88,14 @@ def _exhausted() -> tuple[type[Exception], ...]:
     """Return what TensorFlow, where a script has imported it, raises instead of MemoryError."""
     errors = getattr(sys.modules.get("tensorflow"), "errors", None)
     return (errors.ResourceExhaustedError,) if errors else ()
+
+
+def _command() -> str:
+    """Return how this program was started: `python 4_tokenizer.py`, `python -m simclr.main`."""
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    if module:
+        return f"python -m {module.name.removesuffix('.__main__')}"
+    return f"python {Path(sys.argv[0]).name}"
 
 
 def _check_range(name: str, value: Any, hint: Any) -> None:

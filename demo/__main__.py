@@ -19,9 +19,9 @@ from core.errors import InputError
 COMMANDS = """
 python -m demo.scenes --out {out}/world --count 1200
 python -m encoders.make --network resnet18 --stem small --weights untrained --size 96 --out {out}/untrained.keras
-python -m simclr.main --photographs {photographs} --list {text}/Flickr_8k.trainImages.txt
+python -m simclr.main --photographs {photographs} --only {text}/Flickr_8k.trainImages.txt
     --size 48 --batch-size 64 --epochs 30 --out {out}/simclr_run
-python -m jigsaw.to_hdf5 --photographs {photographs} --list {text}/Flickr_8k.trainImages.txt --size 96 --out {out}/photographs.h5
+python -m jigsaw.to_hdf5 --photographs {photographs} --only {text}/Flickr_8k.trainImages.txt --size 96 --out {out}/photographs.h5
 python -m jigsaw.main --photographs {out}/photographs.h5 --network resnet18 --size 96 --permutations 10
     --batch-size 64 --epochs 15 --out {out}/jigsaw_run
 python 1_data_preprocessor.py --photographs {photographs} --captions {text}/Flickr8k.token.txt

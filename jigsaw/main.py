@@ -19,17 +19,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from core import devices, disk, settings, training, workers
+from core import devices, disk, settings, training
 from core.errors import InputError
 from core.workers import ALONE, Worker
 from encoders import decoded
 from encoders.encoder_file import write
 from encoders.fast import for_training
-from encoders.networks.resnet import Stem
 from jigsaw import encoder, maximal_hamming, views, watch
 from jigsaw.model import Network, jigsaw, shared
-from pretext.optimizers import Optimizer, optimizer
-from pretext.watch import Neighbours, TensorBoard, draw_curves, load_voters
+from pretext import run
+from pretext.optimizers import Optimizer
+from pretext.run import RunSettings
+from pretext.watch import draw_curves
 
 LOSS = "sparse_categorical_crossentropy"
 GUARDS = {  # against shortcuts: what the tiles give away beside what they show
@@ -42,77 +43,84 @@ Example = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(RunSettings):
     """Edit these here, or override them on the command line."""
 
-    photographs: Path = Path("photographs.h5")  # file of jigsaw.to_hdf5: train_img, val_img and test_img
-    out: Path = Path("jigsaw_run")  # folder for everything that is written
-    permutations: settings.Count = 100  # how many the network tells apart; fewer are easier, and teach less
-    permutation_file: Path | None = None  # of jigsaw.maximal_hamming, its first ones; without it they are computed
-    network: Network = "resnet50"  # resnet18 for small machines; alexnet needs 5 GB for its head alone
-    stem: Stem = "small"  # of resnet18: imagenet 7x7/2 and max-pool; small 3x3/2 and max-pool; cifar 3x3 alone
-    width: settings.Count = 64  # of resnet18: channels of its first stage
-    size: settings.Count = 256  # height and width of a photograph, in pixels; a tile's are a quarter
-    grey: settings.Share = 0.3  # share of photographs turned grey, so that the colours' edges give nothing away
-    epochs: settings.Count = 50  # passes over the photographs
-    batch_size: settings.Count = 32  # puzzles in a batch
-    optimizer: Literal["adam", Optimizer] = "adam"  # adam as the original; sgd, lars and adamw fall on a cosine
-    learning_rate: settings.Positive = 0.001  # adam's at first, the others' peak
-    reduce_after: settings.Count = 3  # epochs without a lower val_loss before adam's learning rate falls to a tenth
-    patience: settings.Count = 6  # epochs without a lower val_loss before training stops
-    weight_decay: float = 0.01  # a step, times the learning rate; not adam's, nor on biases and batch normalisation
-    warm_up: float = 1.0  # epochs of linear warm-up before the cosine
-    precision: devices.Policy = "float32"  # mixed_bfloat16 where the processor or GPU has it
-    xla: bool = False  # compile the training step with XLA; on processors it is slower
-    winograd: bool = True  # resnet18's convolutions arranged for processors, twice as fast; ignored on GPUs
-    knn_train: Path | None = None  # labelled photographs (a sub-folder for each class) whose features vote
-    knn_test: Path | None = None  # labelled photographs that are voted on
-    knn_every: settings.Count = 5  # epochs from one vote to the next
-    knn_most: settings.Count = 250  # photographs of each class that take part, the first by name
-    seed: int = 0  # decides weights, order and puzzles
+    # Data
+    photographs: Path = Path("photographs.h5")
+    """File of jigsaw.to_hdf5, with train_img, val_img and test_img."""
+    out: Path = Path("jigsaw_run")
+    """Folder for everything that is written."""
+    size: settings.Count = 256
+    """Height and width of a photograph, in pixels. A tile has a quarter of it."""
+
+    # Puzzles
+    permutations: settings.Count = 100
+    """How many permutations the network tells apart. Fewer are easier, and teach less."""
+    permutation_file: Path | None = None
+    """File of jigsaw.maximal_hamming, whose first permutations are taken. Without it they are computed."""
+    grey: settings.Share = 0.3
+    """Share of photographs turned grey, so that the colours of the edges give nothing away."""
+
+    # Network
+    network: Network = "resnet50"
+    """resnet18 is for small machines; width, stem and winograd are its settings. alexnet needs 5 GB for its head alone."""
+
+    # Training
+    epochs: settings.Count = 50
+    """Passes over the photographs."""
+    batch_size: settings.Count = 32
+    """Puzzles in a batch, on all devices together."""
+    optimizer: Literal["adam", Optimizer] = "adam"
+    """adam, as the original. sgd, lars and adamw follow a cosine."""
+    learning_rate: settings.Positive = 0.001
+    """The first learning rate of adam, the highest of the others."""
+    weight_decay: float = 0.01
+    """Weight decay per update, times the learning rate. adam, biases and batch normalisation have none."""
+    reduce_after: settings.Count = 3
+    """Divide adam's learning rate by 10 after so many epochs without a lower val_loss."""
+    patience: settings.Count = 6
+    """Stop after so many epochs without a lower val_loss."""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    config = settings.from_command_line(Settings, arguments)
-    devices.prepare(config.precision)
-    worker, strategy = workers.worker(), devices.strategy(config.batch_size)
-    config = replace(config, out=worker.folder(config.out))
-    with disk.locked(config.out, ".run.lock"):  # until the last file is written; fit has a lock of its own
-        keras.utils.set_random_seed(config.seed)
+    with run.started(settings.from_command_line(Settings, arguments)) as going:
+        config = going.config
         permutations = choose(config.permutations, config.permutation_file)
         train, val, test = (
             decoded.load_hdf5(config.photographs, f"{part}_img", (config.size,) * 2, config.out)
             for part in ("train", "val", "test")
         )
-        steps = decoded.steps(train, config.batch_size)
+        network, model = going.build(train, lambda updates: build(config, updates))
         recipe = views.Recipe(config.size, grey=config.grey)
-        example, kept = examples(permutations, replace(recipe, worker=worker)), identity(config, permutations)
-        with workers.company(), strategy.scope():
-            network, model = build(config, steps)
-        history = training.fit(
+        example = examples(permutations, replace(recipe, worker=going.worker))
+        kept = identity(config, permutations)
+        replicas = going.strategy.num_replicas_in_sync
+        history = going.fit(
             model,
-            decoded.batches(train, config.batch_size, config.seed, example, worker),
-            steps=steps,
-            epochs=config.epochs,
-            seed=config.seed,
-            folder=config.out,
+            train,
+            example,
+            encoder.compute(network, config.size),
+            size=config.size,
             identity=kept,
-            validation=fixed(val, config.batch_size, config.seed, example, worker, strategy.num_replicas_in_sync),
-            callbacks=callbacks(config, network, model, kept),
+            callbacks=callbacks(config, model, kept),
+            validation=fixed(val, config.batch_size, config.seed, example, going.worker, replicas),
         )
-        if worker.number:  # the chief writes what comes of it
+        if going.worker.number:  # the main worker writes the results
             return
         draw_curves(config.out / "curves.png", history, ("loss", "val_loss"), ("accuracy", "val_accuracy", "knn"))
-        devices.prepare()  # what follows computes in float32
-        solver = encoder.read_run(config.out)
-        report(config, solver, test, permutations, recipe)
-        watch.draw_puzzles(config.out / "puzzles.png", solver, test, permutations, config.seed)
-        write(config.out / "encoder-full.keras", encoder.full(solver), f"{config.network}, full")
-        write(
-            config.out / "encoder-single.keras",
-            encoder.single(solver.network, config.size),
-            f"{config.network}, single",
-        )
+        finish(config, test, permutations, recipe)
+
+
+def finish(config: Settings, test: np.ndarray, permutations: np.ndarray, recipe: views.Recipe) -> None:
+    """Test the best weights, and write puzzles.png and both encoders."""
+    devices.prepare()  # what follows computes in float32
+    solver = encoder.read_run(config.out)
+    report(config, solver, test, permutations, recipe)
+    watch.draw_puzzles(config.out / "puzzles.png", solver, test, permutations, config.seed)
+    write(config.out / "encoder-full.keras", encoder.full(solver), f"{config.network}, full")
+    single = encoder.single(solver.network, config.size)
+    write(config.out / "encoder-single.keras", single, f"{config.network}, single")
 
 
 def choose(count: int, path: Path | None) -> np.ndarray:
@@ -122,25 +130,18 @@ def choose(count: int, path: Path | None) -> np.ndarray:
     return np.asarray(permutations, "int32")
 
 
-def build(config: Settings, steps: int) -> tuple[keras.Model, keras.Model]:
-    """Return the network that the tiles share, where it can as its fast copy, and the model around it, compiled."""
+def build(config: Settings, updates: int) -> tuple[keras.Model, keras.Model]:
+    """Return the network that the tiles share (resnet18: its fast copy), and the model around it, compiled for so many updates an epoch."""
     several = devices.replicas() > 1
     network = shared(config.network, config.stem, config.width, synchronized=several)
     if config.network == "resnet18":
         network = for_training(network, config.winograd)
     model = jigsaw(network, views.tile(config.size), config.permutations, synchronized=several)
     if config.optimizer == "adam":
-        chosen = keras.optimizers.Adam(config.learning_rate)
+        adam = keras.optimizers.Adam(config.learning_rate)
+        model.compile(adam, LOSS, metrics=["accuracy"], jit_compile=config.xla)
     else:
-        chosen = optimizer(
-            config.optimizer,
-            model.trainable_variables,
-            peak=config.learning_rate,
-            steps=config.epochs * steps,
-            warm_up=round(config.warm_up * steps),
-            decay=config.weight_decay,
-        )
-    model.compile(chosen, LOSS, metrics=["accuracy"], jit_compile=config.xla)
+        run.compile_model(model, config, updates, config.learning_rate, loss=LOSS, metrics=["accuracy"])
     return network, model
 
 
@@ -170,10 +171,8 @@ def fixed(
     return tf.data.Dataset.from_tensor_slices((bounds[:-1], bounds[1:])).map(batch, num_parallel_calls=2).prefetch(2)
 
 
-def callbacks(
-    config: Settings, network: keras.Model, model: keras.Model, kept: dict[str, Any]
-) -> list[keras.callbacks.Callback]:
-    """Return what keeps the best weights, slows and ends the training, votes, and logs."""
+def callbacks(config: Settings, model: keras.Model, kept: dict[str, Any]) -> list[keras.callbacks.Callback]:
+    """Return what keeps the best weights, slows down and ends the training."""
 
     def keep(path: Path) -> None:
         training.write_checkpoint(path, {"identity": kept}, model.weights)
@@ -181,10 +180,7 @@ def callbacks(
     chosen = [training.Best(config.out / encoder.BEST, keep), keras.callbacks.EarlyStopping(patience=config.patience)]
     if config.optimizer == "adam":
         chosen.append(keras.callbacks.ReduceLROnPlateau(patience=config.reduce_after, verbose=1))
-    voters = load_voters(config.knn_train, config.knn_test, config.size, config.out, config.knn_most)
-    if voters:
-        chosen.append(Neighbours(encoder.compute(network, config.size), *voters, config.knn_every, config.epochs))
-    return [*chosen, TensorBoard(config.out / "tensorboard")]
+    return chosen
 
 
 def report(
@@ -204,10 +200,7 @@ def report(
 
 def identity(config: Settings, permutations: np.ndarray) -> dict[str, Any]:
     """Return what decides the losses, and so must not change when a run goes on."""
-    free = ("photographs", "out", "permutation_file", "xla", "knn_train", "knn_test", "knn_every", "knn_most")
-    return settings.without(config, *free) | {
-        "permutation set": hashlib.sha256(permutations.tobytes()).hexdigest()[:12]
-    }
+    return run.identity(config) | {"permutation set": hashlib.sha256(permutations.tobytes()).hexdigest()[:12]}
 
 
 if __name__ == "__main__":

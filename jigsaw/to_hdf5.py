@@ -29,7 +29,7 @@ class Settings:
     """Edit these here, or override them on the command line."""
 
     photographs: tuple[Path, ...] = (Path("Flicker8k_Dataset"),)  # folders, searched recursively
-    list: tuple[Path, ...] = ()  # files that name the photographs to take; without one, all
+    only: tuple[Path, ...] = ()  # files that name the photographs to take; without one, all
     out: Path = Path("photographs.h5")  # the HDF5 file
     size: settings.Count = 256  # height and width of the photographs in it, in pixels
     seed: int = 0  # decides which photograph is where, and the squares
@@ -37,7 +37,7 @@ class Settings:
 
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
-    parts = split(decoded.select(config.photographs, config.list), config.seed)
+    parts = split(decoded.select(config.photographs, config.only), config.seed)
     with disk.locked(config.out.parent):
         counts, skipped = write(config.out, parts, config.size, config.seed)
         report = config.out.with_suffix(".json")

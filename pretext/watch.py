@@ -11,6 +11,7 @@ import tensorflow as tf
 from core import disk
 from core.errors import InputError
 from encoders.decoded import Labelled, load_labelled
+from encoders.encoder_file import normalisation
 from encoders.evaluate import features, neighbours_accuracy
 
 
@@ -47,6 +48,20 @@ class TensorBoard(keras.callbacks.Callback):
             for name, value in logs.items():
                 tf.summary.write(name, tf.constant(value, tf.float32), metadata=scalars)
         self.writer.flush()
+
+
+def compute(network: keras.Model, size: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function from photographs, uint8 (N, H, W, 3), resized to `size`, to features with the network's current weights."""
+    scale = normalisation(1)
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def graph(photographs: tf.Tensor) -> tf.Tensor:
+        pixels = tf.cast(photographs, "float32") / 255
+        if pixels.shape[1:3] != (size, size):
+            pixels = tf.image.resize(pixels, (size, size), antialias=True)
+        return tf.cast(network(scale(pixels), training=False), "float32")
+
+    return lambda photographs: graph(tf.constant(photographs)).numpy()
 
 
 def load_voters(

@@ -10,7 +10,6 @@ import tensorflow as tf
 from encoders.evaluate import features, nearest
 from pretext.views import Recipe, two_views
 from pretext.watch import draw_grid, spaced
-from simclr.model import SimCLR
 
 COLLAPSED = 0.1  # of `spread`, which is near 1 when the projections use the whole sphere
 
@@ -25,19 +24,6 @@ class Alarm(keras.callbacks.Callback):
                 "learning rate, a longer warm-up or a lower temperature",
                 flush=True,
             )
-
-
-def compute(simclr: SimCLR, size: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the function from photographs, uint8 (N, H, W, 3), resized to `size`, to features, with the network's current weights."""
-
-    @tf.function(autograph=False, reduce_retracing=True)
-    def graph(photographs: tf.Tensor) -> tf.Tensor:
-        pixels = tf.cast(photographs, "float32") / 255
-        if pixels.shape[1:3] != (size, size):
-            pixels = tf.image.resize(pixels, (size, size), antialias=True)
-        return tf.cast(simclr.network(simclr.normalisation(pixels), training=False), "float32")
-
-    return lambda photographs: graph(tf.constant(photographs)).numpy()
 
 
 def draw_views(path: Path, pixels: np.ndarray, recipe: Recipe, seed: int, count: int = 16) -> None:

@@ -31,9 +31,9 @@ TOKEN = "Flickr8k_text/Flickr8k.token.txt"
 TRAIN = "Flickr8k_text/Flickr_8k.trainImages.txt"
 KILLED = """
 import importlib, os, signal, sys
-main = importlib.import_module(sys.argv[1])
+from pretext import run
 
-class Kill(main.TensorBoard):
+class Kill(run.TensorBoard):
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
 
@@ -41,8 +41,8 @@ class Kill(main.TensorBoard):
         if self.epoch == 2 and batch == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-main.TensorBoard = Kill
-main.main(sys.argv[2:])
+run.TensorBoard = Kill
+importlib.import_module(sys.argv[1]).main(sys.argv[2:])
 """
 ALONE = """
 import sys, keras, numpy

@@ -199,7 +199,7 @@ ROWS = {
             write("captions.csv", "image,caption\nphoto0 1.png,blue dog\n")(folder)]),
     "no photograph for a pretext task": Row(SIMCLR, r"none of 8 photographs can be read; see simclr_run/.*json", break_all),
     "fewer than a batch": Row(f"{SIMCLR} --batch-size 9", "8 photographs are fewer than --batch-size 9"),
-    "a list of others": Row(f"{SIMCLR} --list other", "none of the photographs in Flicker8k_Dataset is named in other",
+    "a list of others": Row(f"{SIMCLR} --only other", "none of the photographs in Flicker8k_Dataset is named in other",
         write("other", "else.jpg\n")),
     "one class": Row(f"{SUPERVISED}/cat", "one sub-folder for each class at labelled/cat, found 0 sub-folders"),
     "HDF5 without photographs": Row(f"{SIMCLR} --photographs file.hdf5", r"dataset train_img at file\.hdf5",
@@ -214,7 +214,7 @@ ROWS = {
         lambda folder: h5py.File(folder / "file.hdf5", "w").create_dataset("a", (3,), external=[("b", 0, 12)]).file.close()),
     "HDF5 larger than itself": Row(f"{SIMCLR} --photographs file.hdf5", r"refused file\.hdf5: .* would unpack to",
         lambda folder: h5py.File(folder / "file.hdf5", "w").create_dataset("a", (1 << 40,), chunks=(1,)).file.close()),
-    "HDF5 with a list": Row(f"{SIMCLR} --photographs file.hdf5 --list {TRAIN}", r"file\.hdf5 has no names"),
+    "HDF5 with a list": Row(f"{SIMCLR} --photographs file.hdf5 --only {TRAIN}", r"file\.hdf5 has no names"),
     # puzzles
     "no photograph for HDF5": Row(HDF5, "none of 8 photographs can be read: .*photo6.png", break_all),
     "no room for HDF5": Row(f"{HDF5} --size 10000000", r"expected 2400000\.0 GB free in \., found"),

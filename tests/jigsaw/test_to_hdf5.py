@@ -91,12 +91,12 @@ def test_a_second_run_at_once_is_refused(photographs_folder, tmp_path):
 
 def test_lists_restrict_and_nothing_readable_is_an_error(photographs_folder, tmp_path):
     (tmp_path / "list.txt").write_text("photo1.jpg\nphoto4.jpg\n")
-    parts = run(photographs_folder, tmp_path / "all.h5", "--list", str(tmp_path / "list.txt"))
+    parts = run(photographs_folder, tmp_path / "all.h5", "--only", str(tmp_path / "list.txt"))
     assert sum(map(len, parts.values())) == 2
     for number in (1, 4):
         (photographs_folder / f"photo{number}.jpg").write_bytes(b"no photograph")
     with pytest.raises(InputError, match="none of 2 photographs can be read"):
-        run(photographs_folder, tmp_path / "other.h5", "--list", str(tmp_path / "list.txt"))
+        run(photographs_folder, tmp_path / "other.h5", "--only", str(tmp_path / "list.txt"))
     assert not (tmp_path / "other.h5").exists()
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 from core import training
 from core.errors import InputError
 from encoders import encoder_file
+from encoders.networks.resnet import resnet
 from pretext import export
 from simclr import main
 from tests.conftest import assert_same_losses, draw_classes, features_alone, kill_in_third_epoch
@@ -50,7 +51,7 @@ def test_the_encoder_has_the_trained_weights_and_not_the_initial_ones(run):
     weights = encoder_file.read(run / "encoder.keras").get_weights()
     assert all(np.array_equal(*pair) for pair in zip(weights, arrays, strict=False))
     keras.utils.set_random_seed(0)
-    first = main.resnet(18, "small", 4).get_weights()
+    first = resnet(18, "small", 4).get_weights()
     assert not np.allclose(first[0], weights[0])
     assert state["identity"]["width"] == 4
 
