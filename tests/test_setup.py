@@ -3,10 +3,13 @@
 import ast
 import re
 import tomllib
+from fnmatch import fnmatch
+from importlib import resources
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+CONFIGURATION = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = CONFIGURATION["project"]
 
 
 def test_environment_file_lists_what_the_project_needs():
@@ -38,6 +41,14 @@ def test_one_build_of_tensorflow_on_every_machine():
         for system, machine in (("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64"), ("win32", "AMD64")):
             chosen = [eval(marker, {"sys_platform": system, "platform_machine": machine}) for marker in markers]
             assert sum(chosen) == 1, (extra, system, machine)
+
+
+def test_the_pages_files_are_installed():
+    """importlib.resources finds the files, and pyproject.toml names each of them."""
+    patterns = CONFIGURATION["tool"]["setuptools"]["package-data"]["captioning.pages"]
+    names = {file.name for file in resources.files("captioning.pages").iterdir() if file.is_file()}
+    assert {"page.html", "gallery.html", "serve.html", "ablation_page.html"} <= names
+    assert all(any(fnmatch(name, pattern) for pattern in [*patterns, "*.py"]) for name in names)
 
 
 def test_imports_go_one_way():

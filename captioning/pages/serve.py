@@ -1,11 +1,9 @@
 """A page on this machine alone: drop photographs on it and read their captions. Nothing is written to disk.
 
-Only the page itself may ask for captions: other machines cannot reach the address, other pages are refused by the headers `Host`
-(which a name that was made to point here cannot forge) and `Origin` (which a browser sends along).
+Only the page itself may ask for captions. Other machines cannot reach the address. Requests of other pages are refused by two headers:
+a page whose name was made to point here cannot forge `Host`, and a browser names the page that asks in `Origin`.
 """
 
-import base64
-import hashlib
 import io
 import re
 from collections.abc import Callable, Sequence
@@ -16,7 +14,7 @@ from typing import BinaryIO
 from urllib.parse import parse_qs, urlsplit
 
 from captioning.decoding import Caption
-from captioning.pages import gallery
+from captioning.pages import gallery, page
 from core.errors import InputError
 from encoders.photographs import Unreadable
 
@@ -24,64 +22,17 @@ ADDRESS = "127.0.0.1"
 LARGEST = 20_000_000  # bytes of a photograph
 TYPES = ("image/jpeg", "image/png", "image/webp")
 
-STYLE = """
-label { display: block; margin-top: 1rem; padding: 1.5rem; border: 2px dashed var(--quiet); border-radius: .75rem; cursor: pointer }
-label:focus-within, label.over { border-color: rgb(var(--sure)); border-style: solid }
-input { display: block; max-width: 100%; margin-top: .5rem; font: inherit }
-output { display: block; min-height: 1.5em; margin-top: 1rem; overflow-wrap: anywhere }
-"""
-
-SCRIPT = f"""
-const [input, label, answers, progress] = ["input", "label", "main", "output"].map((name) => document.querySelector(name));
-async function caption(photograph) {{
-  if (!{[*TYPES]}.includes(photograph.type)) return "expected a JPEG, PNG or WebP file";
-  if (photograph.size > {LARGEST}) return "expected at most {LARGEST // 1_000_000} MB";
-  const question = "caption?name=" + encodeURIComponent(photograph.name);
-  const answer = await fetch(question, {{ method: "POST", headers: {{ "Content-Type": photograph.type }}, body: photograph }});
-  const text = await answer.text();
-  if (!answer.ok) return text;
-  answers.insertAdjacentHTML("afterbegin", text);
-  return answers.querySelector("img").alt;
-}}
-async function show(photographs) {{
-  for (const photograph of photographs) {{
-    progress.textContent = photograph.name + " …";
-    const said = await caption(photograph).catch(() => "no answer; is 5_test.py still running?");
-    progress.textContent = photograph.name + ": " + said;
-  }}
-}}
-input.onchange = () => show([...input.files]).then(() => (input.value = ""));
-document.ondragover = (event) => {{ event.preventDefault(); label.classList.add("over"); }};
-document.ondragleave = () => label.classList.remove("over");
-document.ondrop = (event) => {{ document.ondragover(event); label.classList.remove("over"); show([...event.dataTransfer.files]); }};
-"""
-
-PAGE = f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,">
-<title>Captions of your photographs</title>
-<style>{gallery.STYLE}{STYLE}</style>
-</head>
-<body>
-<header>
-<h1>Captions of your photographs</h1>
-<p>Under each word stands its probability in percent. The photographs stay on this machine and are not kept.</p>
-<label>Drop photographs here, or choose some: <input type="file" accept="{",".join(TYPES)}" multiple></label>
-<output></output>
-</header>
-<main></main>
-<script>{SCRIPT}</script>
-</body>
-</html>
-"""
-
+SCRIPT = page.read("serve.js")
+PAGE = page.fill(
+    "serve.html",
+    style=page.read("page.css", "gallery.css", "serve.css"),
+    script=SCRIPT,
+    types=",".join(TYPES),
+    largest=str(LARGEST),
+)
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; connect-src 'self'; "
-    f"script-src 'sha256-{base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()}'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": page.policy(SCRIPT)
+    + "; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",

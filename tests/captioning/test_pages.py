@@ -178,12 +178,16 @@ def test_the_served_page_captions_a_chosen_photograph(browser, served, tmp_path,
     assert all(url.startswith((f"{served}/", "data:")) for url in browser.requests)
 
 
-def drop(browser: Browser, data: bytes, kind: str) -> None:
-    """Drop a file on the page as a hand would: the browser hides real ones behind the system's own dragging."""
+def drop(browser: Browser, data: bytes | int, kind: str) -> None:
+    """Drop a file on the page as a hand would: the browser hides real ones behind the system's own dragging.
+
+    :param data: the file's bytes, or how many zeros it holds.
+    """
+    content = [*data] if isinstance(data, bytes) else data
     browser.run(
         f"""(() => {{
           const transfer = new DataTransfer();
-          transfer.items.add(new File([new Uint8Array({[*data]})], "dropped", {{ type: "{kind}" }}));
+          transfer.items.add(new File([new Uint8Array({content})], "dropped", {{ type: "{kind}" }}));
           document.querySelector("h1").dispatchEvent(
             new DragEvent("drop", {{ dataTransfer: transfer, bubbles: true, cancelable: true }}));
         }})()"""
@@ -196,6 +200,7 @@ def test_the_served_page_captions_what_is_dropped_and_says_what_it_cannot_read(b
         (draw_bytes(), "image/png", CAPTIONS[0].text),
         (b"no picture", "image/png", "cannot be decoded: cannot identify image file"),
         (b"<svg/>", "image/svg+xml", "expected a JPEG, PNG or WebP file"),
+        (serve.LARGEST + 1, "image/png", "expected at most 20 MB"),
     ):
         drop(browser, data, kind)
         browser.wait(f"document.querySelector('output').textContent === 'dropped: {said}'")

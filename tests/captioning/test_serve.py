@@ -1,6 +1,9 @@
 """The served page answers its own requests about photographs and nothing else; the browser's side is in test_pages.py."""
 
+import base64
+import hashlib
 import io
+import re
 import socket
 import struct
 import threading
@@ -75,6 +78,14 @@ def test_it_is_reachable_from_this_machine_alone(server):
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
     assert not any(name.startswith("Access-Control") for name in headers)
+
+
+def test_the_page_holds_its_limits_and_only_its_script_may_run(server):
+    _, html, headers = ask(server)
+    assert 'accept="image/jpeg,image/png,image/webp" data-largest="20000000"' in html
+    (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"; script-src 'sha256-{allowed}';" in headers["Content-Security-Policy"]
 
 
 @pytest.mark.parametrize("name", ["Host", "Origin"])
