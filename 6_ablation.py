@@ -20,7 +20,7 @@ from captioning.ablation.study import Data, Study
 from captioning.captions import Cleaning, read_results
 from captioning.pages import ablation_page
 from captioning.splits import describe
-from captioning.train import read_data
+from captioning.train import Recipe, read_data
 from core import devices, disk, keras_files, settings
 from encoders import encoder_file, evaluate, extract
 
@@ -31,29 +31,51 @@ EXAMPLES = 12  # photographs on the page
 class Settings:
     """Edit these here, or override them on the command line."""
 
-    encoders: tuple[str, ...] = ("encoder.keras",)  # files, or NAME=FILE; the others are compared with the first
-    photographs: Path = Path("Flicker8k_Dataset")  # folder of photographs
-    captions: Path = Path("Flickr8k_text/Flickr8k.token.txt")  # their captions
-    train_images: Path = Path("Flickr8k_text/Flickr_8k.trainImages.txt")  # photographs to learn from
-    dev_images: Path = Path("Flickr8k_text/Flickr_8k.devImages.txt")  # photographs for val_loss
-    test_images: Path = Path("Flickr8k_text/Flickr_8k.devImages.txt")  # photographs to describe
-    labelled: Path | None = (
-        None  # folder with train/ and val/, a sub-folder for each class in both: judges the encoders
-    )
-    out: Path = Path("ablation")  # folder for everything that is written
-    seeds: settings.Count = 3  # captioners for each encoder, with the seeds 0, 1, ...
-    cleaning: Cleaning = "seed"  # seed drops one-letter words such as "a", as the original; natural keeps them
-    precision: extract.Precision = "float32"  # of step 1; bfloat16 is used where it is faster
-    epochs: settings.Count = 20  # times that each description is seen, at most
-    batch_size: settings.Count = 128  # descriptions per step
-    learning_rate: settings.Positive = 0.006  # Adam's
-    epsilon: settings.Positive = 3e-5  # Adam's; the larger, the less rare words move: for few descriptions 1e-7
-    average: bool = (
-        True  # judge and write the weights' moving average over about an epoch: better from the fourth epoch on
-    )
-    standardise: bool = True  # features to mean 0, equal deviations and one length first: no encoder gains by its scale
-    patience: settings.Count | None = 3  # stop after this many epochs without a lower val_loss
-    beam: settings.Count = 1  # captions under way for each photograph
+    # Data
+    encoders: tuple[str, ...] = ("Pre-trained/simclr_encoder.keras",)
+    """Encoder files, each as FILE or NAME=FILE. The others are compared with the first."""
+    photographs: Path = Path("Flicker8k_Dataset")
+    """Folder of photographs."""
+    captions: Path = Path("Flickr8k_text/Flickr8k.token.txt")
+    """Their captions."""
+    train_images: Path = Path("Flickr8k_text/Flickr_8k.trainImages.txt")
+    """List of the photographs to learn from."""
+    dev_images: Path = Path("Flickr8k_text/Flickr_8k.devImages.txt")
+    """List of the photographs for val_loss."""
+    test_images: Path = Path("Flickr8k_text/Flickr_8k.devImages.txt")
+    """List of the photographs to caption and score."""
+    labelled: Path | None = None
+    """Folder with train/ and val/, each with a sub-folder for each class. The encoders are then also judged by kNN and a linear probe."""
+    out: Path = Path("ablation")
+    """Folder for everything that is written."""
+
+    # Features
+    cleaning: Cleaning = "seed"
+    """seed drops one-letter words such as "a", as the original does. natural keeps them."""
+    precision: extract.Precision = "float32"
+    """Of step 1. bfloat16 is only used on processors where it is faster."""
+
+    # Training
+    seeds: settings.Count = 3
+    """Captioners for each encoder, with the seeds 0, 1, ..."""
+    epochs: settings.Count = 20
+    """Passes over the descriptions, at most."""
+    batch_size: settings.Count = 128
+    """Descriptions per update."""
+    learning_rate: settings.Positive = 0.006
+    """Adam's learning rate."""
+    epsilon: settings.Positive = 3e-5
+    """Adam's epsilon. Larger values slow down the learning of rare words; with little data use 1e-7."""
+    average: bool = True
+    """Validate and write the moving average of the weights over about an epoch."""
+    standardise: bool = True
+    """Standardise the features first, so that no encoder gains by its scale."""
+    patience: settings.Count | None = 3
+    """Stop after so many epochs without a lower val_loss."""
+
+    # Captions
+    beam: settings.Count = 1
+    """Beam width. 1 is greedy search."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -75,11 +97,19 @@ def carry_out(name: str, path: Path, data: Data, config: Settings) -> Study:
     disk.write_json(folder / "encoder.json", study.describe(path, encoder) | judge(encoder, folder, config))
     study.extract(stored, encoder, data, config.cleaning, config.precision)
     training_data = read_data(stored, data.descriptions, config.train_images, config.dev_images)
-    names = ("epochs", "batch_size", "learning_rate", "epsilon", "average", "standardise", "patience")
-    training = {name: getattr(config, name) for name in names}
+    recipe = Recipe(
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        epsilon=config.epsilon,
+        average=config.average,
+        patience=config.patience,
+        reduce_after=None,
+        standardise=config.standardise,
+    )
     runs = tuple(folder / f"seed-{seed}" for seed in range(config.seeds))
     for seed, run in enumerate(runs):
-        study.learn(training_data, run, data, split, config.beam, seed=seed, **training)
+        study.learn(training_data, run, data, split, config.beam, recipe, seed)
     return Study(name, folder, runs)
 
 

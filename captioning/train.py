@@ -1,6 +1,7 @@
 """Step 2 as functions: read what a captioner is trained on, and train it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +36,26 @@ class TrainingData(NamedTuple):
         return {name: part.fingerprint() for name, part in parts.items()} | {"encoder": encoder}
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How a captioner is trained. A run goes on only with the same recipe; more epochs may be added."""
+
+    epochs: int
+    batch_size: int  # descriptions an update
+    learning_rate: float  # Adam's
+    epsilon: float  # Adam's
+    average: bool  # validate and write the moving average of the weights over about an epoch, instead of the weights
+    patience: int | None  # stop after so many epochs without a lower val_loss
+    reduce_after: int | None  # divide the learning rate by 10 after so many epochs without a lower val_loss
+    # Learn from features with mean 0, one standard deviation for each number, and a mean squared length of
+    # `SQUARED_LENGTH` over the train photographs. The captioner that is written takes raw features all the same.
+    standardise: bool
+
+    def identity(self) -> dict[str, Any]:
+        """Return what must not change when a run goes on."""
+        return {name.replace("_", " "): value for name, value in asdict(self).items() if name != "epochs"}
+
+
 class Trained(NamedTuple):
     """The captioner with the lowest val_loss, and the val_loss of each epoch, no more of them than were asked for."""
 
@@ -60,55 +81,34 @@ def read_data(features: Path, descriptions: Path, train_images: Path, dev_images
     return TrainingData(tokenizer, *found, features_file.read_origin(features))
 
 
-def train(
-    data: TrainingData,
-    folder: Path,
-    *,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    epsilon: float,
-    average: bool,
-    seed: int,
-    patience: int | None = None,
-    reduce_after: int | None = None,
-    standardise: bool = False,
-) -> Trained:
-    """Train a captioner into the folder, going on after the last finished epoch.
+def train(data: TrainingData, folder: Path, recipe: Recipe, seed: int) -> Trained:
+    """Train a captioner into the folder, going on after the last finished epoch. The same seed gives the same captioner.
 
-    Writes `NAME` after each epoch whose val_loss is the lowest so far, and what `training.fit` writes. The same seed gives the same captioner.
+    Writes `NAME` after each epoch whose val_loss is the lowest so far, and what `training.fit` writes.
 
-    :param epsilon: Adam's.
-    :param average: what val_loss judges and is written is the exponential moving average of the weights, over about an epoch.
-    :param patience: stop after so many epochs without a lower val_loss.
-    :param reduce_after: divide the learning rate by 10 after so many epochs without a lower val_loss.
-    :param standardise: learn from features that over the train photographs have mean 0, one deviation for each number, and a mean squared
-        length of `SQUARED_LENGTH`; the captioner that is written takes them as they are all the same.
     :raises InputError: as `training.fit`.
     """
-    seen, dev, on_raw = _standardised(data) if standardise else (data.train, data.dev, lambda model: model)
+    seen, dev, on_raw = _standardised(data) if recipe.standardise else (data.train, data.dev, lambda model: model)
     keras.utils.set_random_seed(seed)
     model = merge.build(seen.features.shape[1:], data.tokenizer.vocabulary_size)
-    machine.warn(folder, *needs(model, epochs))
+    machine.warn(folder, *needs(model, recipe.epochs))
 
     def write(path: Path) -> None:
         captioner_file.write(path, on_raw(model), data.tokenizer, data.origin)
 
-    kept = {"batch size": batch_size, "learning rate": learning_rate, "epsilon": epsilon, "average": average,
-            "patience": patience, "reduce after": reduce_after, "standardise": standardise}  # fmt: skip
-    steps = seen.steps(batch_size)
+    updates = seen.steps(recipe.batch_size)
     history = training.fit(
-        compiled_trainer(model, learning_rate, epsilon, steps if average else None),
-        seen.shuffled(batch_size, seed),
-        steps=steps,
-        epochs=epochs,
+        compiled_trainer(model, recipe.learning_rate, recipe.epsilon, updates if recipe.average else None),
+        seen.shuffled(recipe.batch_size, seed),
+        steps=updates,
+        epochs=recipe.epochs,
         seed=seed,
         folder=folder,
-        identity={**data.fingerprints(), **kept, "precision": keras.config.dtype_policy().name},
-        validation=dev.ordered(batch_size),
-        callbacks=_callbacks(training.Best(folder / NAME, write), average, patience, reduce_after),
+        identity=data.fingerprints() | recipe.identity() | {"precision": keras.config.dtype_policy().name},
+        validation=dev.ordered(recipe.batch_size),
+        callbacks=_callbacks(training.Best(folder / NAME, write), recipe),
     )
-    return _best(folder, {name: values[:epochs] for name, values in history.items()})
+    return _best(folder, {name: values[: recipe.epochs] for name, values in history.items()})
 
 
 def _standardised(
@@ -149,14 +149,12 @@ def _best(folder: Path, history: training.History) -> Trained:
     return Trained(path, losses)
 
 
-def _callbacks(
-    best: training.Best, average: bool, patience: int | None, reduce_after: int | None
-) -> list[keras.callbacks.Callback]:
-    callbacks = [training.Average(), best] if average else [best]
-    if reduce_after is not None:
-        callbacks.append(keras.callbacks.ReduceLROnPlateau(patience=reduce_after, verbose=1))
-    if patience is not None:
-        callbacks.append(keras.callbacks.EarlyStopping(patience=patience, verbose=1))
+def _callbacks(best: training.Best, recipe: Recipe) -> list[keras.callbacks.Callback]:
+    callbacks = [training.Average(), best] if recipe.average else [best]
+    if recipe.reduce_after is not None:
+        callbacks.append(keras.callbacks.ReduceLROnPlateau(patience=recipe.reduce_after, verbose=1))
+    if recipe.patience is not None:
+        callbacks.append(keras.callbacks.EarlyStopping(patience=recipe.patience, verbose=1))
     return callbacks
 
 

@@ -1,6 +1,5 @@
 """The set-up's files agree with each other, and every module follows the direction of imports."""
 
-import ast
 import re
 import tomllib
 from fnmatch import fnmatch
@@ -49,20 +48,3 @@ def test_the_pages_files_are_installed():
     names = {file.name for file in resources.files("captioning.pages").iterdir() if file.is_file()}
     assert {"page.html", "gallery.html", "serve.html", "ablation_page.html"} <= names
     assert all(any(fnmatch(name, pattern) for pattern in [*patterns, "*.py"]) for name in names)
-
-
-def test_imports_go_one_way():
-    """Numbered scripts -> captioning (6 -> pretext too); jigsaw and simclr -> pretext -> captioning, but not to each other."""
-    allowed = {"captioning/*.py": {"captioning"}, "pretext/*.py": {"pretext", "captioning"}}
-    allowed |= {f"{task}/*.py": {task, "pretext", "captioning"} for task in ("simclr", "jigsaw")}
-    allowed |= {"[1-5]_*.py": {"captioning"}, "6_*.py": {"captioning", "pretext"}}
-    ours = {"captioning", "pretext", "simclr", "jigsaw", "demo", "benchmarks", "figures", "tests"}
-    for paths, may in allowed.items():
-        for path in ROOT.glob(paths):
-            names = {
-                name.split(".")[0]
-                for node in ast.walk(ast.parse(path.read_text()))
-                if isinstance(node, ast.Import | ast.ImportFrom)
-                for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names])
-            }
-            assert names & ours <= may, path

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ import keras
 from captioning import checks, report, splits
 from captioning.captions import Captions, Cleaning, clean_into, read_captions, read_descriptions
 from captioning.describe import describe as describe_photographs
-from captioning.train import TrainingData, train
+from captioning.train import Recipe, TrainingData, train
 from core import disk
 from core.errors import InputError
 from encoders import photographs
@@ -112,27 +113,28 @@ def extract(path: Path, encoder: keras.Model, data: Data, cleaning: Cleaning, pr
     disk.write_json(stored, made)
 
 
-def learn(lessons: TrainingData, run: Path, data: Data, split: str, beam: int, **training: Any) -> None:
+def learn(training_data: TrainingData, run: Path, data: Data, split: str, beam: int, recipe: Recipe, seed: int) -> None:
     """Train a captioner, caption the test photographs and score the captions, unless all that is done.
 
     :param run: the captioner's folder, within that of its encoder.
-    :param training: `train`'s own.
     """
-    known = {"split": split, "beam": beam}
-    recipe = training | known | {"data": digest(lessons.fingerprints(), data.stamp, data.test, data.references)}
+    settings = {name: value for name, value in asdict(recipe).items() if name != "reduce_after"} | {"seed": seed}
+    about = {"split": split, "beam": beam}
+    made_of = digest(training_data.fingerprints(), data.stamp, data.test, data.references)
+    identity = settings | about | {"data": made_of}
     scores = run / "scores.json"
     found = disk.read_json(scores) if scores.exists() else {}
-    if isinstance(found, dict) and found.get("recipe") == recipe:
+    if isinstance(found, dict) and found.get("recipe") == identity:
         print(f"{run} is finished")
         return
     print(f"\n{run}", flush=True)
     with timed(run):
-        trained = train(lessons, run, **training)
+        trained = train(training_data, run, recipe, seed)
         captions, unfinished = describe_photographs(
             trained.captioner, run.with_name("features.pkl"), data.train, data.test, data.descriptions, beam
         )
-        known |= {"recipe": recipe, "val_loss": min(trained.losses)}
-        report.write(run, captions, unfinished, data.train, data.test, data.references, **known)
+        about |= {"recipe": identity, "val_loss": min(trained.losses)}
+        report.write(run, captions, unfinished, data.train, data.test, data.references, **about)
     keras.backend.clear_session()
 
 

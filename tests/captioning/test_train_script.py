@@ -132,16 +132,15 @@ def test_standardised_features_are_equally_long_whatever_the_encoder(data, monke
     }
     features_file.write("features.pkl", stored)
     lists = (data / f"Flickr8k_text/Flickr_8k.{split}Images.txt" for split in ("train", "dev"))
-    lessons = train.read_data(data / "features.pkl", data / "descriptions.txt", *lists)
+    training_data = train.read_data(data / "features.pkl", data / "descriptions.txt", *lists)
 
     def watch(trainer, batches, **others):
         seen.extend(feature for (_, features, _), _ in batches(0) for feature in features.numpy())
         return fit(trainer, batches, **others)
 
     monkeypatch.setattr(train.training, "fit", watch)
-    train.train(
-        lessons, data, epochs=1, batch_size=4, learning_rate=1e-3, epsilon=1e-7, average=False, seed=0, standardise=True
-    )
+    recipe = train.Recipe(1, 4, 1e-3, 1e-7, average=False, patience=None, reduce_after=None, standardise=True)
+    train.train(training_data, data, recipe, seed=0)
     found = np.unique(seen, axis=0)  # a photograph has two captions
     assert found.shape == (9, dimension)
     np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-4)
