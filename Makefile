@@ -26,8 +26,8 @@ $(STAMP): pyproject.toml
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(BUILD),dev]'
 	touch $@
 
-demo: setup  ## draw a small captioned world, pre-train two encoders on it and take all six steps
-	.venv/bin/python -m demo --out demo-run
+demo: setup  ## draw a small captioned world, pre-train an encoder on it and take all six steps (FULL=1: more and longer)
+	.venv/bin/python -m demo --out demo-run $(if $(FULL),--full)
 
 flickr8k: setup  ## run steps 1 to 5 on Flickr8k in DIR, into OUT (ENCODER=FILE: with this encoder)
 	@test $(words $(DIR)) = 1 || { echo "error: expected the folder of Flickr8k, its path without spaces, found '$(DIR)'; say make flickr8k DIR=/path/to/it"; exit 1; }

@@ -1,9 +1,10 @@
-"""Draw a small captioned world and take all six steps on it, with an encoder that SimCLR and one that jigsaw puzzles trained there.
+"""Draw a small captioned world and take all six steps on it, with an encoder that SimCLR trained there.
 
     python -m demo --out demo-run
 
 Shows each command as you would type it, in the folder of the numbered scripts, and stops where one fails. Writes everything
-below --out; run again, each step goes on from what is there.
+below --out; run again, each step goes on from what is there. --full draws more, trains longer, and trains a second encoder
+on jigsaw puzzles.
 """
 
 import shlex
@@ -16,19 +17,23 @@ from pathlib import Path
 from core import settings
 from core.errors import InputError
 
-COMMANDS = """
-python -m demo.scenes --out {out}/world --count 1200
+ENCODERS = """
+python -m demo.scenes --out {out}/world --count {count}
 python -m encoders.make --network resnet18 --stem small --weights untrained --size 96 --out {out}/untrained.keras
 python -m simclr.main --photographs {photographs} --only {text}/Flickr_8k.trainImages.txt
-    --size 48 --batch-size 64 --epochs 30 --out {out}/simclr_run
+    --size {size} --batch-size 64 --epochs 30 --out {out}/simclr_run
+"""
+JIGSAW = """
 python -m jigsaw.to_hdf5 --photographs {photographs} --only {text}/Flickr_8k.trainImages.txt --size 96 --out {out}/photographs.h5
 python -m jigsaw.main --photographs {out}/photographs.h5 --network resnet18 --size 96 --permutations 10
     --batch-size 64 --epochs 15 --out {out}/jigsaw_run
+"""
+STEPS = """
 python 1_data_preprocessor.py --photographs {photographs} --captions {text}/Flickr8k.token.txt
     --encoder {out}/simclr_run/encoder.keras --out {out}
 python 2_train_IC_model.py --features {out}/features.pkl --descriptions {out}/descriptions.txt
     --train-images {text}/Flickr_8k.trainImages.txt --dev-images {text}/Flickr_8k.devImages.txt
-    --out {out}/models --standardise --learning-rate 0.003 --epsilon 1e-7 --patience 3
+    --out {out}/models --standardise --learning-rate 0.003 --epsilon 1e-7 --epochs {epochs} --patience {patience}
 python 3_BLEU.py --model {out}/models --features {out}/features.pkl --descriptions {out}/descriptions.txt
     --references {text}/Flickr8k.token.txt --train-images {text}/Flickr_8k.trainImages.txt
     --test-images {text}/Flickr_8k.testImages.txt --out {out}
@@ -37,17 +42,18 @@ python 4_tokenizer.py --descriptions {out}/descriptions.txt --train-images {text
 python -m demo.scenes --out {out}/new --count 20 --seed 1
 python 5_test.py --photographs {out}/new/Flicker8k_Dataset --model {out}/models --tokenizer {out}/tokenizer.pkl
     --encoder {out}/simclr_run/encoder.keras --out {out}
-python 6_ablation.py --encoders untrained={out}/untrained.keras jigsaw={out}/jigsaw_run/encoder-full.keras
-    simclr={out}/simclr_run/encoder.keras --photographs {photographs} --captions {text}/Flickr8k.token.txt
+python 6_ablation.py --encoders {encoders} --photographs {photographs} --captions {text}/Flickr8k.token.txt
     --train-images {text}/Flickr_8k.trainImages.txt --dev-images {text}/Flickr_8k.devImages.txt
     --test-images {text}/Flickr_8k.testImages.txt --learning-rate 0.003 --epsilon 1e-7
-    --seeds 2 --out {out}/ablation
+    --epochs {epochs} --patience {patience} --seeds 2 --out {out}/ablation
 """
+QUICK = {"count": 600, "size": 32, "epochs": 10, "patience": 2}
+FULL = {"count": 1200, "size": 48, "epochs": 20, "patience": 3}
 CLOSING = """
 Look at
-    {out}/ablation/ablation.html   untrained, jigsaw and SimCLR, compared by their captions; mark some yourself
+    {out}/ablation/ablation.html   the encoders, compared by their captions; mark some yourself
     {out}/gallery.html             captions of new pictures, and how sure the captioner was of each word
-    {out}/simclr_run, jigsaw_run   curves, views and neighbours, puzzles and answers
+    {out}/simclr_run               curves, views and neighbours
     {out}/captions.json            captions of the test pictures; their scores are above
 
 Your own photographs, with the captioner that is shipped:
@@ -55,11 +61,11 @@ Your own photographs, with the captioner that is shipped:
 
 Steps 1 to 5 on Flickr8k (README.md says where it comes from): make flickr8k DIR=/path/to/flickr8k, or, with Flicker8k_Dataset/ and
 Flickr8k_text/ in this folder,
-    python 1_data_preprocessor.py --encoder Pre-trained/simclr_encoder.keras
+    python 1_data_preprocessor.py
     python 2_train_IC_model.py --standardise --patience 2
     python 3_BLEU.py --references Flickr8k_text/Flickr8k.token.txt
     python 4_tokenizer.py
-    python 5_test.py --photographs YOUR-PHOTOGRAPHS --encoder Pre-trained/simclr_encoder.keras
+    python 5_test.py --photographs YOUR-PHOTOGRAPHS
 and step 6 for any encoders:
     python 6_ablation.py --encoders simclr=Pre-trained/simclr_encoder.keras supervised=Pre-trained/supervised_encoder.keras
 """
@@ -69,18 +75,27 @@ and step 6 for any encoders:
 class Settings:
     """Edit these here, or override them on the command line."""
 
-    out: Path = Path("demo-run")  # folder for everything that the demo writes
+    out: Path = Path("demo-run")
+    """Folder for everything that the demo writes."""
+    full: bool = False
+    """Draw more pictures, train longer, and train an encoder on jigsaw puzzles too."""
 
 
-def commands(out: Path) -> list[list[str]]:
-    """The words of each command; an indented line goes on with the one above."""
-    lines = COMMANDS.replace("\n    ", " ").strip().split("\n")
-    places = {"out": out, "photographs": out / "world/Flicker8k_Dataset", "text": out / "world/Flickr8k_text"}
-    return [[word.format(**places) for word in line.split()] for line in lines]
+def commands(out: Path, full: bool) -> list[list[str]]:
+    """Return the words of each command. An indented line goes on with the one above."""
+    text = ENCODERS + (JIGSAW if full else "") + STEPS
+    lines = [line for line in text.replace("\n    ", " ").split("\n") if line]
+    encoders = {"untrained": out / "untrained.keras", "simclr": out / "simclr_run/encoder.keras"}
+    if full:
+        encoders["jigsaw"] = out / "jigsaw_run/encoder-full.keras"
+    values = {"out": out, "photographs": out / "world/Flicker8k_Dataset", "text": out / "world/Flickr8k_text"}
+    values |= FULL if full else QUICK
+    values["encoders"] = " ".join(f"{name}={path}" for name, path in encoders.items())
+    return [line.format(**values).split() for line in lines]
 
 
 def run(command: list[str]) -> None:
-    """Shows a command, runs it with this Python and shows how long it took.
+    """Show a command, run it with this Python, and show how long it took.
 
     :raises InputError: it failed.
     """
@@ -94,7 +109,7 @@ def run(command: list[str]) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
-    for command in commands(config.out):
+    for command in commands(config.out, config.full):
         run(command)
     print(CLOSING.format(out=config.out))
 

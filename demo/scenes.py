@@ -23,9 +23,12 @@ from demo.world import Scene, scenes
 class Settings:
     """Edit these here, or override them on the command line."""
 
-    out: Path = Path("demo-world")  # folder for the pictures and their captions
-    count: int = 400  # pictures, from 10 to 9,999
-    seed: int = 0  # another seed draws another world
+    out: Path = Path("demo-world")
+    """Folder for the pictures and their captions."""
+    count: int = 400
+    """Pictures, from 10 to 9,999."""
+    seed: int = 0
+    """Another seed draws another world."""
 
 
 def splits(count: int, seed: int) -> dict[str, dict[str, Scene]]:

@@ -131,8 +131,9 @@ def test_too_few_pictures_is_an_error(tmp_path):
 
 
 def test_the_demos_commands_name_settings_that_exist(script):
-    for words in demo.commands(Path("demo-run")):
-        test_readme.check(" ".join(words), script)
+    for full in (False, True):
+        for words in demo.commands(Path("demo-run"), full):
+            test_readme.check(" ".join(words), script)
     told = test_readme.commands(demo.CLOSING)
     assert len(told) == 7
     for command in told:
@@ -157,11 +158,11 @@ def test_the_demos_commands_run_one_after_the_other(script, tmp_path, monkeypatc
         module.main([*words[words.index(name) + 1 :], *QUICK.get(name, "").split()])
 
     monkeypatch.setattr(demo, "run", run)
-    demo.main(["--out", str(tmp_path)])
+    demo.main(["--out", str(tmp_path), "--full"])
     told = re.findall(rf"^    {tmp_path}/(\S+)", capsys.readouterr().out, re.MULTILINE)
     assert [(tmp_path / name.rstrip(",")).exists() for name in told] == [True] * 4
     table = (tmp_path / "ablation" / "ablation.csv").read_text("utf-8").splitlines()
-    assert table[0] == "about,measure,one caption for all,untrained,jigsaw,simclr,a person"
+    assert table[0] == "about,measure,one caption for all,untrained,simclr,jigsaw,a person"
 
 
 def test_the_demo_stops_at_a_command_that_fails(capfd):
