@@ -135,7 +135,7 @@ def test_the_demos_commands_name_settings_that_exist(script):
         for words in demo.commands(Path("demo-run"), full):
             test_readme.check(" ".join(words), script)
     told = test_readme.commands(demo.CLOSING)
-    assert len(told) == 7
+    assert len(told) == 6
     for command in told:
         test_readme.check(command, script)
 
