@@ -51,6 +51,15 @@ def load(sources: Sequence[Path], size: tuple[int, int], folder: Path, lists: Se
     return pixels
 
 
+def load_named(
+    sources: Sequence[Path], size: tuple[int, int], folder: Path, lists: Sequence[Path] = ()
+) -> tuple[np.ndarray, list[str]]:
+    """Return the photographs of folders, as `load` does, and their image ids."""
+    paths = select(sources, lists)
+    pixels, readable = _load_files(paths, size, folder)
+    return pixels, [photographs.image_id(paths[number].name) for number in readable]
+
+
 def select(sources: Sequence[Path], lists: Sequence[Path] = ()) -> list[Path]:
     """Return the photographs in folders, searched recursively; where there are lists, those whose id is in one of them.
 

@@ -21,7 +21,7 @@ from pretext.views import Smallest
 from pretext.watch import Neighbours, TensorBoard, load_voters
 
 # Settings that change no loss: a run goes on when they are other ones.
-FREE = ("photographs", "only", "out", "encoder_size", "xla", "permutation_file", "knn_train", "knn_test", "knn_every", "knn_most")  # fmt: skip
+FREE = ("photographs", "only", "out", "encoder_size", "xla", "permutation_file", "teacher", "knn_train", "knn_test", "knn_every", "knn_most")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ COMMANDS = {
 LONGEST = 400  # seconds that a worker may take, whatever becomes of the tests
 PROGRAM = """
 import json, os, runpy, signal, sys, time
-import matplotlib.figure, keras, simclr.views, jigsaw.views, pretext.optimizers  # once for all workers
+import matplotlib.figure, keras, pretext.views, jigsaw.views, pretext.optimizers  # once for all workers
 from core import training
 
 def disturb(number, kill):
