@@ -34,14 +34,18 @@ CAFFE = {"mean": (103.939 / 255, 116.779 / 255, 123.68 / 255), "deviation": 1 / 
 class Settings:
     """Edit these here, or override them on the command line."""
 
-    run: Path = Path("jigsaw_run")  # folder of a run of jigsaw.main, or the original's model.hdf5
-    mode: Literal["full", "single"] = "full"  # full: nine tiles and the head; single: the shared network alone
-    size: settings.Count | None = (
-        None  # single: height and width that it takes, in pixels; without it, those of the puzzles
-    )
-    caffe: bool = False  # single: the original's preprocessing, as trained ImageNet networks want it, not as a tile's
-    out: Path = Path("encoder.keras")  # the encoder's file
-    bits: settings.Bits = 24  # significant bits of the weights that are kept; 11, as many as float16's, halve the file
+    run: Path = Path("jigsaw_run")
+    """Folder of a run of jigsaw.main, or the original's model.hdf5."""
+    mode: Literal["full", "single"] = "full"
+    """full: nine tiles and the head. single: the shared network alone, on the whole photograph."""
+    size: settings.Count | None = None
+    """For single: the height and width that the encoder takes, in pixels. By default those of the puzzles."""
+    caffe: bool = False
+    """For single: the original's preprocessing for networks trained on ImageNet, instead of a tile's."""
+    out: Path = Path("encoder.keras")
+    """The encoder's file."""
+    bits: settings.Bits = 24
+    """Significant bits of each weight. 11, as many as float16 has, halve the file."""
 
 
 class Solver(NamedTuple):
@@ -76,14 +80,14 @@ def read_run(run: Path) -> Solver:
         raise InputError(f"expected the folder of a run of jigsaw.main at {run}, found no {path.name} in it")
     state, arrays = training.read_checkpoint(path)
     try:
-        kept = state["identity"]
-        build = partial(_build, *(kept[name] for name in ("network", "stem", "width", "size", "permutations")))
+        config = state["identity"]
+        build = partial(_build, *(config[name] for name in ("network", "stem", "width", "size", "permutations")))
         keras_files.check_numbers(lambda: build()[1], sum(array.size for array in arrays))
         network, model = build()
         model.set_weights(arrays)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"expected the best weights of a run of jigsaw.main at {path}: {error}") from error
-    return Solver(model, network, kept["size"])
+    return Solver(model, network, config["size"])
 
 
 def _build(network: str, stem: str, width: int, size: int, permutations: int) -> tuple[keras.Model, keras.Model]:
@@ -95,7 +99,7 @@ def _build(network: str, stem: str, width: int, size: int, permutations: int) ->
 def read_original(path: Path) -> Solver:
     """Return the solver of the original's model.hdf5 (Keras 2.4), a ResNet-50 or an AlexNet shared by nine inputs.
 
-    A network within a model lies there as its trained arrays and then its moving averages, in the order of its layers, which
+    A network within a model is stored as its trained arrays and then its moving averages, in the order of its layers, which
     in keras.applications is the same for all versions: its published weights rely on it.
 
     :raises InputError: the file is missing, damaged, or of another model.
@@ -154,7 +158,7 @@ def cut(photographs):
 
 
 def standardise(pixels):
-    """Give each tile, uint8 (..., H, W, 3), mean 0 and deviation 1; a flat one stays as it is, in [0, 1], as in `views.normalise`."""
+    """Give each tile, uint8 (..., H, W, 3), mean 0 and standard deviation 1; a flat one stays as it is, in [0, 1], as in `views.normalise`."""
     pixels = ops.cast(pixels, "float32")
     mean = ops.mean(pixels, axis=(-3, -2, -1), keepdims=True)
     variance = ops.mean((pixels - mean) ** 2, axis=(-3, -2, -1), keepdims=True)

@@ -24,9 +24,12 @@ TILES = 9
 class Settings:
     """Edit these here, or override them on the command line."""
 
-    permutations: int = 100  # how many; more is a harder task
-    seed: int = 0  # decides the first, which decides the others
-    out: Path = Path("permutations.txt")  # file for the permutations
+    permutations: int = 100
+    """How many permutations. More make a harder task."""
+    seed: int = 0
+    """Decides the first permutation, and with it the others."""
+    out: Path = Path("permutations.txt")
+    """File to write."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -88,15 +91,19 @@ def read(path: Path, count: int) -> np.ndarray:
     """
     lines = [(number, line) for number, line in enumerate(disk.read_text(path).split("\n"), 1) if line.strip()]
     if len(lines) < count:
-        raise InputError(f"expected {count:,} permutations, one a line, in {path}, found {len(lines):,}; "
-                         f"write more with `python -m jigsaw.maximal_hamming --permutations {count} --out FILE`")  # fmt: skip
+        raise InputError(
+            f"expected {count:,} permutations, one a line, in {path}, found {len(lines):,}; "
+            f"write more with `python -m jigsaw.maximal_hamming --permutations {count} --out FILE`"
+        )
     rows: dict[tuple[int, ...], int] = {}
     first = 1 if "0" not in _words(lines[0][1]) else 0
     for number, line in lines[:count]:
         row = tuple(int(word) - first for word in _words(line) if word.isdecimal())
         if sorted(row) != list(range(TILES)) or len(_words(line)) != TILES:
-            raise InputError(f"expected the numbers {first} to {first + TILES - 1}, each once, in line {number} of {path}, "
-                             f"found {line.strip()[:80]!r}")  # fmt: skip
+            raise InputError(
+                f"expected the numbers {first} to {first + TILES - 1}, each once, in line {number} of {path}, "
+                f"found {line.strip()[:80]!r}"
+            )
         if row in rows:
             raise InputError(
                 f"line {number} of {path} repeats line {rows[row]}: each permutation is an answer of its own"

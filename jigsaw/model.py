@@ -58,7 +58,7 @@ def jigsaw(network: keras.Model, tile: int, permutations: int, *, synchronized: 
     statistics are over them all. What goes into the layer `permutation`, (N, 1024), is the last before the softmax. Heads are the
     original's: 2048 and 1024 after a ResNet; 4096 and 1024 after AlexNet, where tiles of 64 pixels make the first 302 million
     parameters, 1.2 GB, and with gradients and Adam's two moments 4.8 GB. After "resnet18", which the original has not, both are
-    batch-normalised, `synchronized` over several GPUs: Adam's first steps of .001 else leave 99% of `hidden` at 0 for ever.
+    batch-normalised, `synchronized` over several GPUs: without it, Adam's first updates of .001 leave 99% of `hidden` at 0 for ever.
     """
     tiles = keras.Input((9, tile, tile, 3), name="tiles")
     seen = network(ops.reshape(tiles, (-1, tile, tile, 3)))  # (9N, D), or maps (9N, h, w, D)

@@ -28,11 +28,16 @@ from encoders.photographs import Unreadable, open_rgb
 class Settings:
     """Edit these here, or override them on the command line."""
 
-    photographs: tuple[Path, ...] = (Path("Flicker8k_Dataset"),)  # folders, searched recursively
-    only: tuple[Path, ...] = ()  # files that name the photographs to take; without one, all
-    out: Path = Path("photographs.h5")  # the HDF5 file
-    size: settings.Count = 256  # height and width of the photographs in it, in pixels
-    seed: int = 0  # decides which photograph is where, and the squares
+    photographs: tuple[Path, ...] = (Path("Flicker8k_Dataset"),)
+    """Folders of photographs, searched recursively."""
+    only: tuple[Path, ...] = ()
+    """Files that name the photographs to take. Without one, all are taken."""
+    out: Path = Path("photographs.h5")
+    """The HDF5 file to write."""
+    size: settings.Count = 256
+    """Height and width of the photographs in it, in pixels."""
+    seed: int = 0
+    """Decides in which dataset each photograph is, and the squares that are cut out."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -97,19 +102,21 @@ def write(out: Path, parts: dict[str, list[Path]], size: int, seed: int) -> tupl
 
 
 def _expect_room(folder: Path, needed: int) -> None:
-    """Refuse beforehand what cannot end well."""
+    """Refuse to start if the disk has too little room."""
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise InputError(f"expected {needed / 1e9:.1f} GB free in {folder}, found {free / 1e9:.1f}: free space, choose another "
-                         "place, or lower --size")  # fmt: skip
+        raise InputError(
+            f"expected {needed / 1e9:.1f} GB free in {folder}, found {free / 1e9:.1f}: "
+            "free space, choose another place, or lower --size"
+        )
 
 
 def square(path: Path, size: int, seed: int) -> np.ndarray:
     """Return a random square of a photograph, as large as it has one, resized by Lanczos' filter: uint8 (size, size, 3).
 
-    The seed and the photograph's name alone decide where it lies.
+    Only the seed and the photograph's name decide where it is.
 
-    :raises Unreadable: as `captioning.photographs.open_rgb`.
+    :raises Unreadable: as `encoders.photographs.open_rgb`.
     """
     photograph = open_rgb(path)
     side, chance = min(photograph.size), Random(f"{seed} {path.name}")

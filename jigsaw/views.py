@@ -1,11 +1,11 @@
 """What a jigsaw training example is: nine tiles of a photograph, shuffled, and the number of the permutation (Noroozi & Favaro 2016).
 
-A crop of a photograph has 3 x 3 cells, and a tile lies somewhere in each. Tiles and places are counted from 0 to 8 in reading order.
+A crop of a photograph has 3 x 3 cells, and a tile is somewhere in each. Tiles and places are counted from 0 to 8 in reading order.
 One convention holds everywhere, the original's: permutation k puts tile i of the photograph at the place `permutations[k][i]` of
 the puzzle, so the place p holds tile `argsort(permutations[k])[p]`, and `puzzle[permutations[k]]` is in order again.
 
 What keeps a network from shortcuts (section 4.2): gaps of random width between the tiles hide the lines that would go on, shifted
-or missing colours hide chromatic aberration, and each tile's own mean and deviation hide gradients of light.
+or missing colours hide chromatic aberration, and each tile's own mean and standard deviation hide gradients of light.
 """
 
 from dataclasses import dataclass
@@ -39,25 +39,32 @@ def centres(size: int) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How puzzles are made of photographs of one size, S x S; what is not a size is there to keep the network from a shortcut.
+    """How puzzles are made of photographs of one size, S x S. All but the size keeps the network from shortcuts.
 
     :raises InputError: the photographs are so small that there is nothing to draw.
     """
 
-    size: int  # S, in pixels
-    channel_jitter: int = 2  # most pixels by which a colour's plane lies off its place, each way
-    grey: float = 0.3  # share of the photographs that lose their colours (the paper's)
-    gap: bool = True  # tiles lie anywhere in their cells; without, they touch each other in the crop's middle
-    colour: bool = True  # without, all photographs lose their colours
-    normalise: bool = (
-        True  # each tile has mean 0 and deviation 1; without, the nine together have, and keep their differences
-    )
-    worker: Worker = ALONE  # of whose part of a batch the puzzles are: the same puzzles as among the whole batch
+    size: int
+    """S, in pixels."""
+    channel_jitter: int = 2
+    """The most pixels by which a colour's plane is shifted, each way."""
+    grey: float = 0.3
+    """Share of the photographs that become grey; the paper's."""
+    gap: bool = True
+    """Tiles are anywhere in their cells. Otherwise they touch each other in the middle of the crop."""
+    colour: bool = True
+    """Photographs keep their colours, except for the share `grey`."""
+    normalise: bool = True
+    """Each tile has mean 0 and standard deviation 1. Otherwise only the nine together have."""
+    worker: Worker = ALONE
+    """The worker whose part of each batch is made. The puzzles are the same as in the whole batch."""
 
     def __post_init__(self):
         if self.size - 2 * self.channel_jitter <= 3 * cell(self.size) or cell(self.size) <= tile(self.size):
-            raise InputError(f"photographs of {self.size} pixels are too small for a puzzle: a crop of 3 x {cell(self.size)} pixels and "
-                             f"colours that lie off by {self.channel_jitter} each way leave no room; take larger ones")  # fmt: skip
+            raise InputError(
+                f"photographs of {self.size} pixels are too small for a puzzle: a crop of 3 x {cell(self.size)} pixels and "
+                f"colours shifted by {self.channel_jitter} each way leave no room; take larger ones"
+            )
 
 
 class Draws(NamedTuple):
@@ -142,7 +149,7 @@ def colourless(photographs: tf.Tensor) -> tf.Tensor:
 
 
 def normalise(tiles: tf.Tensor, *, together: bool = False) -> tf.Tensor:
-    """Give each tile, or the nine of a puzzle together, mean 0 and deviation 1: uint8 (N, 9, t, t, 3) -> float32.
+    """Give each tile, or the nine of a puzzle together, mean 0 and standard deviation 1: uint8 (N, 9, t, t, 3) -> float32.
 
     What is flat is left alone, in [0, 1]: in the original's [0, 255] a few white tiles would outweigh a batch's statistics.
     """

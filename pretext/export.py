@@ -2,7 +2,8 @@
 
     python -m pretext.export --run simclr_run --out encoder.keras --bits 11
 
-Reads the checkpoint of a run of simclr.main or pretext.supervised, finished or not. Writes the encoder that step 1 loads; the projection head stays behind.
+Reads the checkpoint of a run of simclr.main, pretext.supervised or pretext.distil, finished or not. Writes the encoder that step 1 loads,
+without the head.
 """
 
 from dataclasses import dataclass
@@ -21,10 +22,14 @@ from encoders.networks.resnet import resnet
 class Settings:
     """Edit these here, or override them on the command line."""
 
-    run: Path = Path("simclr_run")  # folder of a run of simclr.main or pretext.supervised
-    out: Path = Path("encoder.keras")  # the encoder's file
-    size: settings.Count = 96  # height and width of the photographs that the encoder takes, in pixels
-    bits: settings.Bits = 24  # significant bits of the weights that are kept; 11, as many as float16's, halve the file
+    run: Path = Path("simclr_run")
+    """Folder of a run of simclr.main, pretext.supervised or pretext.distil."""
+    out: Path = Path("encoder.keras")
+    """The encoder's file."""
+    size: settings.Count = 96
+    """Height and width of the photographs that the encoder takes, in pixels."""
+    bits: settings.Bits = 24
+    """Significant bits of each weight. 11, as many as float16 has, halve the file."""
 
 
 def main(arguments: list[str] | None = None) -> None:

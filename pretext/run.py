@@ -20,8 +20,9 @@ from pretext.optimizers import Optimizer, optimizer
 from pretext.views import Smallest
 from pretext.watch import Neighbours, TensorBoard, load_voters
 
-# Settings that change no loss: a run goes on when they are other ones.
-FREE = ("photographs", "only", "out", "encoder_size", "xla", "permutation_file", "teacher", "knn_train", "knn_test", "knn_every", "knn_most")  # fmt: skip
+# Settings that change no loss. A run goes on when they have changed.
+FREE = ("photographs", "only", "out", "encoder_size", "xla", "permutation_file", "teacher")
+FREE += ("knn_train", "knn_test", "knn_every", "knn_most")
 
 
 @dataclass(frozen=True)

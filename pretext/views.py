@@ -28,7 +28,9 @@ class Recipe:
     strength: float = 1.0  # of the colour jitter
     jitter: float = 0.8  # probability of the colour jitter
     grey: float = 0.2  # probability of a view without colour
-    blur: float = 0.5  # probability of a Gaussian blur of deviation .1 to 2 pixels, over a tenth of the size
+    blur: float = (
+        0.5  # probability of a Gaussian blur with a standard deviation of .1 to 2 pixels, over a tenth of the size
+    )
     worker: Worker = ALONE  # of whose part of a batch the views are: the same views as among the whole batch
 
 

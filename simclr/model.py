@@ -16,7 +16,7 @@ class SimCLR(keras.Model):
     """Views, float (N, 2, H, W, 3) in [0, 1] -> projections (N, 2, `dimension`), trained to bring each photograph's two together.
 
     `fit` reports, beside the loss: `accuracy`, how often a view's positive is the nearest of all other views; `spread`, the
-    deviation of the normalised projections times the root of their dimension: 1 when they fill the sphere, 0 when all are equal.
+    standard deviation of the normalised projections times the root of their dimension: 1 when they fill the sphere, 0 when all are equal.
     """
 
     def __init__(self, network: keras.Model, *, temperature: float, head_layers: int = 2, dimension: int = 128):
@@ -53,7 +53,7 @@ class SimCLR(keras.Model):
 
 
 def spread(projections):
-    """Return the deviation over (N, D) of the normalised projections times the root of D: 1 on the whole sphere, 0 after a collapse."""
+    """Return the standard deviation over (N, D) of the normalised projections times the root of D: 1 on the whole sphere, 0 after a collapse."""
     projections = ops.cast(projections, "float32")
     normalised = projections / ops.sqrt(ops.sum(projections**2, axis=-1, keepdims=True) + 1e-12)
     return ops.mean(ops.std(normalised, axis=0)) * projections.shape[-1] ** 0.5
