@@ -4,12 +4,13 @@
 
 Reads a folder of photographs (JPEG, PNG, WebP), their captions (Flickr8k.token.txt, captions.txt or Karpathy's JSON) and an
 encoder. Writes, into --out:
-    features.pkl       for each photograph what the encoder makes of it, float32 (1, D)
-    features.json      which encoder that was
+    features.pkl       the feature of each photograph, float32 (1, D)
+    features.json      the encoder that made them
     descriptions.txt   the cleaned captions, a line each: image-id word word ...
     skipped.txt        the files that cannot be decoded, and why; only where there are any
-Kill it and run it again: it goes on from the last whole batch, kept in features.partial until all is done. On several machines,
---shard 1/4 to --shard 4/4 write features.1-of-4.pkl and so on into one folder, where --merge joins them.
+
+Kill it and run it again: it goes on after the last whole batch. On several machines, --shard 1/4 to --shard 4/4 write
+features.1-of-4.pkl and so on into one folder, and --merge joins them.
 """
 
 from collections.abc import Sequence
@@ -27,15 +28,29 @@ from encoders.shards import Shard
 class Settings:
     """Edit these here, or override them on the command line."""
 
-    photographs: Path = Path("Flicker8k_Dataset")  # folder of photographs
-    captions: Path = Path("Flickr8k_text/Flickr8k.token.txt")  # their captions
-    encoder: Path = Path("encoder.keras")  # what turns a photograph into a feature
-    out: Path = Path()  # folder for what is written
-    shard: str | None = None  # i/n: only the i-th of n parts of the photographs
-    merge: bool = False  # join the features that all shards left in --out, instead of computing any
-    batch_size: settings.Count = 32  # photographs per forward pass
-    precision: extract.Precision = "float32"  # bfloat16 is used where it is faster: with AMX, or AMD's Zen 4 on
-    cleaning: Cleaning = "seed"  # seed drops one-letter words such as "a", as the original; natural keeps them
+    # Data
+    photographs: Path = Path("Flicker8k_Dataset")
+    """Folder of photographs."""
+    captions: Path = Path("Flickr8k_text/Flickr8k.token.txt")
+    """Their captions."""
+    encoder: Path = Path("Pre-trained/simclr_encoder.keras")
+    """The encoder, which turns a photograph into a feature."""
+    cleaning: Cleaning = "seed"
+    """seed drops one-letter words such as "a", as the original does. natural keeps them."""
+    out: Path = Path()
+    """Folder for what is written."""
+
+    # Several machines
+    shard: str | None = None
+    """i/n: only the i-th of n parts of the photographs."""
+    merge: bool = False
+    """Join the features that all shards have written into --out."""
+
+    # Speed
+    batch_size: settings.Count = 32
+    """Photographs per forward pass. Lower it if memory runs out."""
+    precision: extract.Precision = "float32"
+    """float32 or bfloat16. bfloat16 is only used on processors where it is faster (Intel AMX, AMD Zen 4 and later)."""
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,13 +1,19 @@
-"""Step 3's captions: a captioner describes the photographs of a split."""
+"""Captions of photographs: of a split, for step 3, or of any files, for step 5."""
 
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from captioning import captioner_file, checks, decoding
 from captioning.captions import Captions
-from captioning.tokenizer import Tokenizer, wrap
-from encoders import features_file
+from captioning.decoding import Caption
+from captioning.tokenizer import Tokenizer, read_tokenizer, wrap
+from core import keras_files
+from core.errors import InputError
+from encoders import encoder_file, extract, features_file, photographs
 
 
 def describe(
@@ -28,3 +34,48 @@ def describe(
     found = dict(zip(picked, decoding.caption(captioner.model, stacked, tokenizer, beam), strict=True))
     captions = {image: caption.text for image, caption in found.items()}
     return captions, {image for image, caption in found.items() if not caption.finished}
+
+
+class Describer:
+    """Captions any photographs, with an encoder and a captioner that was trained on its features.
+
+    :param encoder: the encoder's file.
+    :param captioner: the captioner's file, or a folder whose captioner with the lowest val_loss is taken.
+    :param tokenizer: the file of its vocabulary; needed only for captioners that do not hold it, such as the original's.
+    :raises InputError: a file is missing or damaged, or they do not belong together.
+    """
+
+    def __init__(self, encoder: Path | str, captioner: Path | str, tokenizer: Path | str | None = None) -> None:
+        found = captioner_file.read(Path(captioner))
+        self.encoder, self.captioner = encoder_file.read(Path(encoder)), found.model
+        origin = {"encoder": keras_files.fingerprint(self.encoder)}
+        checks.check_features(found, self.encoder.output_shape[-1], origin, encoder)
+        if tokenizer:
+            self.tokenizer = checks.check_vocabulary(found, read_tokenizer(Path(tokenizer)), tokenizer)
+        elif found.tokenizer:
+            self.tokenizer = found.tokenizer
+        else:
+            raise InputError(
+                f"expected a captioner with its vocabulary in {captioner}, found none; give its tokenizer.pkl"
+            )
+
+    @cached_property
+    def _network(self) -> extract.Network:
+        return extract.Network(self.encoder, batch_size=1)
+
+    def __call__(self, photograph: Path | str | BinaryIO, beam: int = 3) -> list[Caption]:
+        """Return up to `beam` captions of a photograph, a file's path or an open file, the best first.
+
+        :raises Unreadable: it cannot be decoded.
+        """
+        source = Path(photograph) if isinstance(photograph, str) else photograph
+        pixels = photographs.read(source, self._network.height, self._network.width)  # (H, W, 3)
+        return decoding.alternatives(self.captioner, self._network(pixels[None]), self.tokenizer, beam)[0]
+
+    def all_of(self, paths: Sequence[Path], beam: int) -> tuple[dict[Path, Caption], dict[str, str]]:
+        """Return the best caption of each photograph, and why others could not be read, by name."""
+        extracted, unreadable = extract.extract(self.encoder, paths)
+        stacked = np.concatenate(list(extracted.values()))  # (N, D)
+        found = decoding.caption(self.captioner, stacked, self.tokenizer, beam)
+        by_name = {path.name: path for path in paths}
+        return {by_name[name]: caption for name, caption in zip(extracted, found, strict=True)}, unreadable

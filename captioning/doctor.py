@@ -17,18 +17,35 @@ from core.errors import InputError
 class Settings:
     """Edit these here, or override them on the command line."""
 
-    photographs: Path = Path("Flicker8k_Dataset")  # folder of photographs
-    captions: Path = Path("Flickr8k_text/Flickr8k.token.txt")  # their captions
-    encoder: Path = Path("encoder.keras")  # what turns a photograph into a feature
-    train_images: Path = Path("Flickr8k_text/Flickr_8k.trainImages.txt")  # photographs to learn from
-    dev_images: Path = Path("Flickr8k_text/Flickr_8k.devImages.txt")  # photographs to judge by
-    features: Path = Path("features.pkl")  # what step 1 writes
-    descriptions: Path = Path("descriptions.txt")  # what step 1 writes too
-    model: Path = Path()  # captioner of step 2: a file, or a folder whose captioner with the lowest val_loss is taken
-    tokenizer: Path = Path("tokenizer.pkl")  # what step 4 writes
-    out: Path = Path()  # folder that the steps will write into
-    batch_size: settings.Count = 32  # photographs per forward pass in step 1
-    epochs: settings.Count = 20  # of step 2
+    # Data
+    photographs: Path = Path("Flicker8k_Dataset")
+    """Folder of photographs."""
+    captions: Path = Path("Flickr8k_text/Flickr8k.token.txt")
+    """Their captions."""
+    encoder: Path = Path("Pre-trained/simclr_encoder.keras")
+    """The encoder, which turns a photograph into a feature."""
+    train_images: Path = Path("Flickr8k_text/Flickr_8k.trainImages.txt")
+    """List of the photographs to learn from."""
+    dev_images: Path = Path("Flickr8k_text/Flickr_8k.devImages.txt")
+    """List of the photographs for val_loss."""
+
+    # What the steps write
+    features: Path = Path("features.pkl")
+    """From step 1."""
+    descriptions: Path = Path("descriptions.txt")
+    """From step 1 too."""
+    model: Path = Path()
+    """From step 2: a captioner's file, or a folder whose captioner with the lowest val_loss is taken."""
+    tokenizer: Path = Path("tokenizer.pkl")
+    """From step 4."""
+    out: Path = Path()
+    """Folder that the steps will write into."""
+
+    # How much the steps need
+    batch_size: settings.Count = 32
+    """Photographs per forward pass in step 1."""
+    epochs: settings.Count = 20
+    """Epochs of step 2, at most."""
 
 
 def main(arguments: list[str] | None = None) -> None:

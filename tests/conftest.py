@@ -96,7 +96,7 @@ def world(tmp_path_factory) -> Path:
     os.chdir(folder)
     try:
         draw(folder)
-        for words in ("1_data_preprocessor", "2_train_IC_model --epochs 1", "4_tokenizer"):
+        for words in ("1_data_preprocessor --encoder encoder.keras", "2_train_IC_model --epochs 1", "4_tokenizer"):
             command(words)()
     finally:
         os.chdir(before)

@@ -12,6 +12,7 @@ from keras.src.legacy.preprocessing.text import Tokenizer as KerasTokenizer
 
 from captioning import captioner_file, doctor
 from captioning.captions import clean, read_captions, read_results, write_descriptions, write_results
+from captioning.describe import Describer
 from captioning.models import merge
 from captioning.tokenizer import Tokenizer, read_tokenizer, wrap, write_tokenizer
 from core import disk, keras_files, machine
@@ -108,7 +109,7 @@ def test_step_3_warns_of_photographs_that_the_captioner_has_seen(folder, script,
 def test_step_5_prints_and_shows_the_captions_of_step_3(folder, script, capsys, beam):
     script("3_BLEU").main(["--beam", beam])
     script("4_tokenizer").main([])
-    script("5_test").main(["--beam", beam])
+    script("5_test").main(["--encoder", "encoder.keras", "--beam", beam])
     printed = capsys.readouterr().out
     for image, caption in read_results(folder / "captions.json").items():
         assert f"{image}.jpg\t{caption}\n" in printed
@@ -119,7 +120,7 @@ def test_step_5_takes_names_that_are_alike_up_to_a_dot(folder, script, capsys):
     script("4_tokenizer").main([])
     for name in ("2024.01.02.jpg", "2024.01.03.jpg"):
         (folder / "Examples" / name).write_bytes((folder / "Examples" / "photo1.jpg").read_bytes())
-    script("5_test").main([])
+    script("5_test").main(["--encoder", "encoder.keras"])
     printed = capsys.readouterr().out
     assert "2024.01.02.jpg\t" in printed and "2024.01.03.jpg\t" in printed
 
@@ -127,10 +128,10 @@ def test_step_5_takes_names_that_are_alike_up_to_a_dot(folder, script, capsys):
 def test_step_5_takes_one_photograph_and_lists_what_it_cannot_read(folder, script, capsys):
     script("4_tokenizer").main([])
     (folder / "Examples" / "broken.jpg").write_text("no picture")
-    script("5_test").main(["--out", "all"])
+    script("5_test").main(["--encoder", "encoder.keras", "--out", "all"])
     assert "skipped broken.jpg" in capsys.readouterr().out
     assert "<li>broken.jpg: " in (folder / "all" / "gallery.html").read_text("utf-8")
-    script("5_test").main(["--photographs", "Examples/photo1.jpg"])
+    script("5_test").main(["--encoder", "encoder.keras", "--photographs", "Examples/photo1.jpg"])
     assert (folder / "gallery.html").read_text("utf-8").count("<figure>") == 1
 
 
@@ -156,7 +157,7 @@ def test_another_vocabulary_is_refused(folder, script):
     swapped = {**kept, "dog": kept["runs"], "runs": kept["dog"]}
     write_tokenizer(folder / "tokenizer.pkl", Tokenizer(swapped, 6))
     with pytest.raises(InputError, match=r"another of the same size: word .* in the captioner"):
-        script("5_test").main([])
+        script("5_test").main(["--encoder", "encoder.keras"])
 
 
 def test_photographs_without_feature_or_caption_or_description_are_named(folder, script, capsys):
@@ -187,7 +188,7 @@ def test_files_of_the_original_are_accepted_with_a_line(folder, script, capsys):
     write_tokenizer(folder / "tokenizer.pkl", Tokenizer(kept.tokenizer.word_index, None))
     capsys.readouterr()
     script("3_BLEU").main(["--model", "old.h5"])
-    script("5_test").main(["--model", "old.h5"])
+    script("5_test").main(["--encoder", "encoder.keras", "--model", "old.h5"])
     assert read_results(folder / "captions.json") == ours
     assert capsys.readouterr().out.count("does not say which encoder") == 2
 
@@ -225,7 +226,7 @@ def assert_as_keras(tokenizer, cleaned, images):
 
 def test_step_5_serves_the_captions_that_it_shows_in_the_gallery(folder, script, capsys, monkeypatch):
     script("4_tokenizer").main([])
-    script("5_test").main(["--beam", "3"])
+    script("5_test").main(["--encoder", "encoder.keras", "--beam", "3"])
     shown = dict(line.split("\t") for line in capsys.readouterr().out.splitlines() if "\t" in line)
     (folder / "gallery.html").unlink()
 
@@ -238,8 +239,19 @@ def test_step_5_serves_the_captions_that_it_shows_in_the_gallery(folder, script,
 
     step = script("5_test")
     monkeypatch.setattr(step.serve, "run", answer)
-    step.main(["--serve", "--port", "4321"])
+    step.main(["--encoder", "encoder.keras", "--serve", "--port", "4321"])
     assert len(shown) == 6 and not (folder / "gallery.html").exists()
+
+
+def test_three_lines_of_python_caption_a_photograph(folder, capsys):
+    (captioner,) = folder.glob("model-ep*")
+    describer = Describer("encoder.keras", captioner)
+    found = describer("Examples/photo1.jpg", beam=3)
+    assert len(found) == 3 and found[0].score >= found[1].score
+    assert describer.all_of([Path("Examples/photo1.jpg")], 1)[0][Path("Examples/photo1.jpg")].words
+    write_old_captioner(folder / "old.h5", captioner_file.read(captioner).model)
+    with pytest.raises(InputError, match=r"captioner with its vocabulary in old\.h5, found none; give its tokenizer"):
+        Describer("encoder.keras", "old.h5")
 
 
 def write_token_file(folder):
@@ -256,10 +268,10 @@ def states(printed):
 
 def test_the_doctor_finds_nothing_in_what_the_steps_wrote(folder, script, capsys):
     write_token_file(folder)
-    doctor.main(["--photographs", "Examples"])
+    doctor.main(["--encoder", "encoder.keras", "--photographs", "Examples"])
     assert states(capsys.readouterr().out).pop("captioner and tokenizer") == "later"
     script("4_tokenizer").main([])
-    doctor.main(["--photographs", "Examples"])
+    doctor.main(["--encoder", "encoder.keras", "--photographs", "Examples"])
     found = states(capsys.readouterr().out)
     assert set(found.values()) == {"ok"} and len(found) == 11
 
@@ -278,7 +290,7 @@ def test_the_doctor_names_what_is_missing_before_the_first_step(tmp_path, monkey
 def test_the_doctor_goes_on_after_a_name_that_no_file_can_have(folder, capsys):
     write_token_file(folder)
     with pytest.raises(InputError, match="to fix"):
-        doctor.main(["--photographs", "Examples", "--features", "a" * 300])
+        doctor.main(["--encoder", "encoder.keras", "--photographs", "Examples", "--features", "a" * 300])
     printed = capsys.readouterr().out
     assert "fix    features: [Errno" in printed and "; check that path" in printed
     assert "ok     captioner and encoder" in printed
@@ -294,7 +306,7 @@ def test_the_doctor_finds_what_does_not_belong_together(folder, script, capsys):
     features_file.write_origin(folder / "features.pkl", {"encoder": "0" * 64})
     disk.write_text(folder / "both.txt", "photo5.jpg\nphoto1.jpg\n")
     with pytest.raises(InputError, match="to fix"):
-        doctor.main(["--photographs", "Examples", "--dev-images", "both.txt"])
+        doctor.main(["--encoder", "encoder.keras", "--photographs", "Examples", "--dev-images", "both.txt"])
     printed = capsys.readouterr().out
     wrong = {name for name, state in states(printed).items() if state == "fix"}
     assert wrong == {"splits", "features", "captioner and features", "captioner and tokenizer"}
@@ -311,7 +323,9 @@ def test_step_1_warns_of_what_the_machine_lacks(folder, script, capsys, monkeypa
     write_token_file(folder)
     monkeypatch.setattr(machine, "free_memory", lambda: 10**8)
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
-    script("1_data_preprocessor").main(["--photographs", "Examples", "--out", "new/folder"])
+    script("1_data_preprocessor").main(
+        ["--encoder", "encoder.keras", "--photographs", "Examples", "--out", "new/folder"]
+    )
     printed = capsys.readouterr().out
     assert "warning: expected 0.00 GB on the disk of new/folder, found 0.00 GB" in printed
     assert "warning: expected 1.00 GB of memory, found 0.10 GB" in printed

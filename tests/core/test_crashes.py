@@ -76,7 +76,9 @@ class Work(NamedTuple):
 
 SCRIPTS = {
     "1": Work(
-        "1_data_preprocessor --batch-size 2 --out out", ("features.pkl", "features.json", "descriptions.txt"), (4, 4)
+        "1_data_preprocessor --encoder encoder.keras --batch-size 2 --out out",
+        ("features.pkl", "features.json", "descriptions.txt"),
+        (4, 4),
     ),
     "2": Work("2_train_IC_model --batch-size 2 --epochs 3 --out out", ("history.csv",), (4, 3)),
     "3": Work("3_BLEU --out out", ("captions.json", "scores.json"), (1, 2), resumes=""),
