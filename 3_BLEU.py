@@ -23,17 +23,27 @@ from core import devices, disk, settings
 class Settings:
     """Edit these here, or override them on the command line."""
 
-    model: Path = Path()  # captioner: a file, or a folder whose captioner with the lowest val_loss is taken
-    features: Path = Path("features.pkl")  # what the encoder made of the photographs
-    descriptions: Path = Path("descriptions.txt")  # cleaned captions of train and test
-    references: Path | None = None  # captions as people wrote them (Flickr8k.token.txt), for the standard protocol
-    train_images: Path = Path("Flickr8k_text/Flickr_8k.trainImages.txt")  # photographs that the captioner has seen
-    test_images: Path = Path("Flickr8k_text/Flickr_8k.devImages.txt")  # photographs to describe
-    candidates: Path | None = None  # score these captions (a captions.json) instead of a captioner's
-    beam: settings.Count = (
-        1  # captions under way for each photograph; 1 is greedy, 3 to 5 score higher and take as many times longer
-    )
-    out: Path = Path()  # folder for what is written
+    # Data
+    model: Path = Path()
+    """Captioner: a file, or a folder whose captioner with the lowest val_loss is taken."""
+    features: Path = Path("features.pkl")
+    """The photographs' features, from step 1."""
+    descriptions: Path = Path("descriptions.txt")
+    """Cleaned captions of the train and test photographs, from step 1."""
+    references: Path | None = None
+    """Captions as people wrote them (Flickr8k.token.txt), for the standard protocol."""
+    train_images: Path = Path("Flickr8k_text/Flickr_8k.trainImages.txt")
+    """List of the photographs that the captioner has seen."""
+    test_images: Path = Path("Flickr8k_text/Flickr_8k.devImages.txt")
+    """List of the photographs to caption and score. The original used dev too, although its comments say test."""
+    candidates: Path | None = None
+    """Score the captions of this captions.json instead of a captioner's."""
+    out: Path = Path()
+    """Folder for what is written."""
+
+    # Captions
+    beam: settings.Count = 1
+    """Beam width. 1 is greedy search; 3 to 5 score higher but take 3 to 5 times as long."""
 
 
 def main(arguments: list[str] | None = None) -> None:

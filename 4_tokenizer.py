@@ -19,9 +19,12 @@ from core import settings
 class Settings:
     """Edit these here, or override them on the command line."""
 
-    descriptions: Path = Path("descriptions.txt")  # cleaned captions of at least the train photographs
-    train_images: Path = Path("Flickr8k_text/Flickr_8k.trainImages.txt")  # photographs whose words count
-    out: Path = Path("tokenizer.pkl")  # file to write
+    descriptions: Path = Path("descriptions.txt")
+    """Cleaned captions of at least the train photographs, from step 1."""
+    train_images: Path = Path("Flickr8k_text/Flickr_8k.trainImages.txt")
+    """List of the photographs whose words count."""
+    out: Path = Path("tokenizer.pkl")
+    """File to write."""
 
 
 def main(arguments: list[str] | None = None) -> None:

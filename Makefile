@@ -3,15 +3,6 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 BUILD = $(if $(GPU),gpu,cpu)
 STAMP = .venv/installed-$(BUILD)
-export TF_CPP_MIN_LOG_LEVEL ?= 2
-
-# make flickr8k: the forms in which the data set is handed round, and the encoder that is shipped, or else an untrained one
-DATA = $(firstword $(wildcard $(DIR)/Flicker8k_Dataset $(DIR)/Flickr8k_Dataset $(DIR)/Images) $(DIR)/Flicker8k_Dataset)
-CAPTIONS = $(firstword $(wildcard $(DIR)/Flickr8k_text/Flickr8k.token.txt $(DIR)/captions.txt) $(DIR)/Flickr8k_text/Flickr8k.token.txt)
-LISTS = $(DIR)/Flickr8k_text/Flickr_8k
-OUT ?= flickr8k-run
-ENCODER ?= $(firstword $(wildcard Pre-trained/simclr_encoder.keras) $(OUT)/encoder.keras)
-TRAIN = --train-images $(LISTS).trainImages.txt
 
 .PHONY: help setup demo flickr8k test lint soak audit clean
 help:  ## show this list
@@ -29,23 +20,9 @@ $(STAMP): pyproject.toml
 demo: setup  ## draw a small captioned world, pre-train an encoder on it and take all six steps (FULL=1: more and longer)
 	.venv/bin/python -m demo --out demo-run $(if $(FULL),--full)
 
-flickr8k: setup  ## run steps 1 to 5 on Flickr8k in DIR, into OUT (ENCODER=FILE: with this encoder)
-	@test $(words $(DIR)) = 1 || { echo "error: expected the folder of Flickr8k, its path without spaces, found '$(DIR)'; say make flickr8k DIR=/path/to/it"; exit 1; }
-	test -e $(ENCODER) || .venv/bin/python -m encoders.make --network resnet50 --weights untrained --out $(ENCODER)
-	.venv/bin/python -m captioning.doctor --photographs $(DATA) --captions $(CAPTIONS) --encoder $(ENCODER) $(TRAIN) \
-		--dev-images $(LISTS).devImages.txt --features $(OUT)/features.pkl --descriptions $(OUT)/descriptions.txt \
-		--model $(OUT)/models --tokenizer $(OUT)/tokenizer.pkl --out $(OUT)
-	.venv/bin/python 1_data_preprocessor.py --photographs $(DATA) --captions $(CAPTIONS) --encoder $(ENCODER) --out $(OUT)
-	.venv/bin/python 2_train_IC_model.py --features $(OUT)/features.pkl --descriptions $(OUT)/descriptions.txt $(TRAIN) \
-		--dev-images $(LISTS).devImages.txt --out $(OUT)/models --standardise --patience 2
-	.venv/bin/python 3_BLEU.py --model $(OUT)/models --features $(OUT)/features.pkl --descriptions $(OUT)/descriptions.txt \
-		--references $(CAPTIONS) $(TRAIN) --test-images $(LISTS).devImages.txt --out $(OUT)
-	.venv/bin/python 4_tokenizer.py --descriptions $(OUT)/descriptions.txt $(TRAIN) --out $(OUT)/tokenizer.pkl
-	mkdir -p $(OUT)/examples  # the first photographs of the dev split
-	head -n 24 $(LISTS).devImages.txt | while read name; do ln -sf "$(abspath $(DATA))/$$name" $(OUT)/examples; done
-	.venv/bin/python 5_test.py --photographs $(OUT)/examples --model $(OUT)/models --tokenizer $(OUT)/tokenizer.pkl \
-		--encoder $(ENCODER) --out $(OUT)
-	@echo "look at $(OUT)/gallery.html and $(OUT)/scores.json"
+flickr8k: setup  ## run steps 1 to 5 on Flickr8k in DIR (OUT=FOLDER, ENCODER=FILE)
+	@test -n "$(DIR)" || { echo "error: expected the folder of Flickr8k; say make flickr8k DIR=/path/to/it"; exit 1; }
+	PATH="$(CURDIR)/.venv/bin:$$PATH" bash docs/recipes/flickr8k.sh "$(DIR)" $(or $(OUT),flickr8k-run) $(ENCODER)
 
 lint: setup  ## check the code's form
 	.venv/bin/ruff check .

@@ -32,9 +32,12 @@ TURNS = 5  # that each way of training takes, after one that does not count
 class Settings:
     """Edit these here, or override them on the command line."""
 
-    flickr8k: Path = Path()  # folder that holds Flickr8k_text/
-    batches: int = 60  # batches of 32 prefixes in a turn of the original's training
-    photographs: int = 6  # photographs that the original's captioning is timed on
+    flickr8k: Path = Path()
+    """Folder that holds Flickr8k_text/."""
+    batches: int = 60
+    """Batches of 32 prefixes in a turn of the original's training."""
+    photographs: int = 6
+    """Photographs that the original's captioning is timed on."""
 
 
 def main(arguments: list[str] | None = None) -> None:

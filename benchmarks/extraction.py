@@ -29,10 +29,14 @@ BATCH = 32
 class Settings:
     """Edit these here, or override them on the command line."""
 
-    photographs: Path | None = None  # folder of photographs; none: drawn ones of Flickr8k's size
-    encoder: Path | None = None  # encoder's file; none: an untrained ResNet-50 at 224 x 224
-    count: int = 192  # photographs in a round; an eighth of them go one by one
-    rounds: int = 2  # turns that each way takes
+    photographs: Path | None = None
+    """Folder of photographs; none: drawn ones of Flickr8k's size."""
+    encoder: Path | None = None
+    """Encoder's file; none: an untrained ResNet-50 at 224 x 224."""
+    count: int = 192
+    """Photographs in a round; an eighth of them go one by one."""
+    rounds: int = 2
+    """Turns that each way takes."""
 
 
 def main(arguments: list[str] | None = None) -> None:

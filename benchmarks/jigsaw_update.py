@@ -29,12 +29,18 @@ from jigsaw.model import jigsaw, shared
 class Settings:
     """Edit these here, or override them on the command line."""
 
-    size: int = 256  # height and width of the photographs, in pixels
-    step_size: int = 128  # the same, in the training steps
-    permutations: int = 100  # how many the network tells apart
-    batch_size: int = 32  # puzzles in a batch
-    batches: int = 20  # batches in a round
-    rounds: int = 3  # turns that each way takes
+    size: int = 256
+    """Height and width of the photographs, in pixels."""
+    step_size: int = 128
+    """The same, in the training steps."""
+    permutations: int = 100
+    """How many the network tells apart."""
+    batch_size: int = 32
+    """Puzzles in a batch."""
+    batches: int = 20
+    """Batches in a round."""
+    rounds: int = 3
+    """Turns that each way takes."""
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -27,13 +27,20 @@ BATCH_SIZE = 32
 class Settings:
     """Edit these here, or override them on the command line."""
 
-    features: Path = Path("features.pkl")  # what the encoder made of the photographs
-    descriptions: Path = Path("descriptions.txt")  # their cleaned captions
-    train_images: Path = Path("Flickr8k_text/Flickr_8k.trainImages.txt")  # photographs to learn from
-    dev_images: Path = Path("Flickr8k_text/Flickr_8k.devImages.txt")  # photographs for val_loss
-    out: Path = Path("losses")  # folder for what is written
-    epochs: int = 20  # times that each prefix is seen
-    seed: int = 0  # of the first weights, the order of the batches and dropout
+    features: Path = Path("features.pkl")
+    """What the encoder made of the photographs."""
+    descriptions: Path = Path("descriptions.txt")
+    """Their cleaned captions."""
+    train_images: Path = Path("Flickr8k_text/Flickr_8k.trainImages.txt")
+    """Photographs to learn from."""
+    dev_images: Path = Path("Flickr8k_text/Flickr_8k.devImages.txt")
+    """Photographs for val_loss."""
+    out: Path = Path("losses")
+    """Folder for what is written."""
+    epochs: int = 20
+    """Times that each prefix is seen."""
+    seed: int = 0
+    """Of the first weights, the order of the batches and dropout."""
 
 
 def main(arguments: list[str] | None = None) -> None:

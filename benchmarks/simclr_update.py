@@ -28,11 +28,16 @@ MATRIX = 3072  # rows and columns of the large matrix product
 class Settings:
     """Edit these here, or override them on the command line."""
 
-    batch_size: int = 128  # photographs in a batch
-    width: int = 64  # channels of the ResNet-18's first stage
-    size: int = 64  # height and width of a view, in pixels
-    steps: int = 8  # steps in a round
-    rounds: int = 3  # turns that each way takes
+    batch_size: int = 128
+    """Photographs in a batch."""
+    width: int = 64
+    """Channels of the ResNet-18's first stage."""
+    size: int = 64
+    """Height and width of a view, in pixels."""
+    steps: int = 8
+    """Steps in a round."""
+    rounds: int = 3
+    """Turns that each way takes."""
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -26,10 +26,14 @@ DRAWN = "not comparable with published scores"
 class Settings:
     """Edit these here, or override them on the command line."""
 
-    captions: Path = Path("Flickr8k_text/Flickr8k.token.txt")  # captions: token.txt, captions.txt or Karpathy's JSON
-    photographs: Path = Path("Flicker8k_Dataset")  # folder of photographs that lists are drawn from (with --seed only)
-    seed: int | None = None  # draw lists with this seed; without it, the splits of Karpathy's JSON are taken
-    out: Path = Path("Flickr8k_text")  # folder for the three lists
+    captions: Path = Path("Flickr8k_text/Flickr8k.token.txt")
+    """Captions: token.txt, captions.txt or Karpathy's JSON."""
+    photographs: Path = Path("Flicker8k_Dataset")
+    """With --seed only: the folder of photographs that lists are drawn from."""
+    seed: int | None = None
+    """Draw lists with this seed. Without it, the splits of Karpathy's JSON are taken."""
+    out: Path = Path("Flickr8k_text")
+    """Folder for the three lists."""
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -31,13 +31,16 @@ FAMILIES = (torchvision, google)
 class Settings:
     """Edit these here, or override them on the command line."""
 
-    checkpoint: Path = Path("Pre-trained/simclr_imagenet.ckpt")  # the file; of TensorFlow its prefix, .index, or folder
-    out: Path = Path("Pre-trained/imagenet_encoder.keras")  # the encoder's file
-    prefix: str | None = None  # if the file holds several networks: how the names in the wanted one begin
-    stem: Stem | None = None  # by default imagenet for 7x7 kernels, cifar for 3x3; small: 3x3/2 and a max-pool
-    size: settings.Count | None = (
-        None  # height and width of the photographs; by default 224, or 64 for small and 32 for cifar
-    )
+    checkpoint: Path = Path("Pre-trained/simclr_imagenet.ckpt")
+    """The file. Of a TensorFlow checkpoint its prefix, its .index, or its folder."""
+    out: Path = Path("Pre-trained/imagenet_encoder.keras")
+    """The encoder's file."""
+    prefix: str | None = None
+    """If the file holds several networks: how the names in the wanted one begin."""
+    stem: Stem | None = None
+    """How the network begins. By default imagenet for 7x7 kernels and cifar for 3x3; small is 3x3/2 and a max-pool."""
+    size: settings.Count | None = None
+    """Height and width of the photographs. By default 224; 64 for the stem small, 32 for cifar."""
 
 
 def main(arguments: list[str] | None = None) -> None:

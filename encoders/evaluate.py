@@ -33,13 +33,23 @@ STEPS = 100  # of the logistic regression
 class Settings:
     """Edit these here, or override them on the command line."""
 
-    encoder: tuple[Path, ...] = (Path("encoder.keras"),)  # encoder files to judge
-    train: Path = Path("imagenette/train")  # labelled photographs: a sub-folder for each class
-    test: Path = Path("imagenette/val")  # labelled photographs of the same classes
-    untrained: bool = True  # also judge each encoder's configuration with new random weights
-    seed: int = 0  # decides those weights
-    cache: Path = Path("cache")  # folder for the decoded photographs
-    out: Path | None = None  # JSON file for the scores
+    # Data
+    encoder: tuple[Path, ...] = (Path("encoder.keras"),)
+    """Encoder files to judge."""
+    train: Path = Path("imagenette/train")
+    """Labelled photographs: a sub-folder for each class."""
+    test: Path = Path("imagenette/val")
+    """Labelled photographs of the same classes."""
+    cache: Path = Path("cache")
+    """Folder for the decoded photographs."""
+    out: Path | None = None
+    """JSON file for the scores."""
+
+    # The floor
+    untrained: bool = True
+    """Also judge each encoder's network with new random weights."""
+    seed: int = 0
+    """Decides these weights."""
 
 
 @dataclass(frozen=True)

@@ -29,12 +29,18 @@ DEPTHS = {"resnet18": 18, "resnet34": 34, "resnet50": 50}
 class Settings:
     """Edit these here, or override them on the command line."""
 
-    network: str = "resnet50"  # resnet18, resnet34, resnet50, or any name in keras.applications, such as ResNet50
-    weights: str = "untrained"  # untrained; for keras.applications also imagenet (downloaded) or a weights file
-    size: settings.Count = 224  # height and width of the photographs that the encoder takes, in pixels
-    stem: Stem = "imagenet"  # how resnet18 to 50 begin: imagenet 7x7/2, small 3x3/2, cifar 3x3/1 without a max-pool
-    seed: int = 0  # decides the weights of an untrained network
-    out: Path = Path("encoder.keras")  # the encoder's file
+    network: str = "resnet50"
+    """resnet18, resnet34, resnet50, or any name in keras.applications, such as ResNet50."""
+    weights: str = "untrained"
+    """untrained. For keras.applications also imagenet (downloaded) or a weights file."""
+    size: settings.Count = 224
+    """Height and width of the photographs that the encoder takes, in pixels."""
+    stem: Stem = "imagenet"
+    """How resnet18 to 50 begin. imagenet: 7x7/2 and max-pool. small: 3x3/2 and max-pool. cifar: 3x3/1."""
+    seed: int = 0
+    """Decides the weights of an untrained network."""
+    out: Path = Path("encoder.keras")
+    """The encoder's file."""
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What people are told to type can be typed: each command's settings exist, each target of make too, and each file linked is there."""
+"""README, docs and recipes are true: each command's settings exist, each target of make too, and each link leads somewhere."""
 
 import importlib
 import re
@@ -44,22 +44,26 @@ def check(command: str, script: Callable[[str], ModuleType]) -> None:
     settings.from_command_line(module.Settings, [word for word in words if not re.fullmatch(r"\.\.\.|\[.*\]", word)])
 
 
-TEXTS = {
-    str(path.relative_to(ROOT)): path.read_text("utf-8")
-    for path in (ROOT / "README.md", ROOT / "Pre-trained" / "README.md", *sorted(ROOT.glob("[1-9]_*.py")))
-}
-TEXTS |= {
-    str(path.relative_to(ROOT)): path.read_text("utf-8")
-    for folder in ("captioning", "pretext", "simclr", "jigsaw", "demo", "benchmarks", "figures")
-    for path in sorted((ROOT / folder).glob("*.py"))
-    if "settings.run(main)" in path.read_text("utf-8")
-}
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "Pre-trained/README.md", *sorted(ROOT.glob("docs/*.md"))]
+RECIPES = sorted(ROOT.glob("docs/recipes/*.sh"))
+FOLDERS = ("encoders", "captioning", "pretext", "simclr", "jigsaw", "demo", "benchmarks", "docs")
+PROGRAMS = [
+    *sorted(ROOT.glob("[1-9]_*.py")),
+    *(
+        path
+        for folder in FOLDERS
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if "settings.run(main)" in path.read_text("utf-8")
+    ),
+]
+TEXTS = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in (*PAGES, *RECIPES, *PROGRAMS)}
+SILENT = ("CONTRIBUTING.md", "docs/troubleshooting.md", "docs/files.md")  # pages that need name no command
 
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_commands_parse(name, script):
-    found = commands(TEXTS[name] if name.endswith(".md") else TEXTS[name].split('"""')[1])
-    assert found, "no command was found, not even how to run it"
+    found = commands(TEXTS[name].split('"""')[1] if name.endswith(".py") else TEXTS[name])
+    assert found or name in SILENT, "no command was found, not even how to run it"
     for command in found:
         check(command, script)
 
@@ -85,23 +89,38 @@ def test_makes_targets_are_in_its_help():
     assert {target for pair in named for target in pair if target} <= listed
 
 
-@pytest.mark.parametrize(
-    "form", [("Flicker8k_Dataset", "Flickr8k_text/Flickr8k.token.txt"), ("Images", "captions.txt")]
-)
-def test_make_flickr8k_runs_every_step_on_either_form(tmp_path, script, form):
-    (tmp_path / form[0]).mkdir()
-    (tmp_path / form[1]).parent.mkdir(exist_ok=True)
-    (tmp_path / form[1]).touch()
-    printed = make("--dry-run", "flickr8k", f"DIR={tmp_path}")
-    found = [re.sub(r"[;)].*", "", command) for command in commands(printed)]
-    for command in found:
-        check(command, script)
-    steps = [re.search(r"\b(\d)_\w+\.py", command) for command in found]
-    assert [step[1] for step in steps if step] == ["1", "2", "3", "4", "5"]
-    assert all(str(tmp_path / name) in printed for name in form)
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_recipes_are_sound_bash(path):
+    subprocess.run(["bash", "-n", path], check=True)
 
 
-def test_files_that_the_readme_names_are_there():
-    named = set(re.findall(r"`([\w./-]+\.(?:py|md|cff|yml|toml))`", README))
-    missing = {name for name in named if not (ROOT / name).exists() and not any(ROOT.glob(f"*/{name}"))}
-    assert not missing
+def test_make_flickr8k_calls_the_recipe(tmp_path):
+    printed = make("--dry-run", "flickr8k", f"DIR={tmp_path}", "OUT=there")
+    assert f'bash docs/recipes/flickr8k.sh "{tmp_path}" there' in printed
+    steps = re.findall(r"^python (\d)_", TEXTS["docs/recipes/flickr8k.sh"], re.MULTILINE)
+    assert steps == ["1", "2", "3", "4", "5"]
+
+
+def test_the_readme_is_one_page():
+    lines = README.split("\n")
+    assert len(lines) <= 151
+    assert all(len(line) <= (300 if line.startswith("|") else 200) for line in lines)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(path):
+    text = path.read_text("utf-8")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert (path.parent / target).exists(), target
+    named = set(re.findall(r"`([\w./-]+\.(?:py|md|cff|yml|toml|sh))`", text))
+    missing = {name for name in named if not (ROOT / name).exists() and not any(ROOT.glob(f"**/{name}"))}
+    assert not [name for name in missing if not name.endswith("toy.py")]
+
+
+def test_the_three_lines_of_python_run(monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    monkeypatch.chdir(ROOT)
+    assert len([line for line in code.split("\n") if line]) == 3
+    said = []
+    exec(code, {"print": said.append})
+    assert said and said[0]

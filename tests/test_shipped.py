@@ -50,3 +50,12 @@ def test_files_of_ones_own_are_never_replaced(folder, script, capsys):
     Path("model-ep001-loss2.000-val_loss3.000.keras").touch()
     assert step.own_or_shipped(step.Settings()) == step.Settings()
     assert NOTICE not in capsys.readouterr().out
+
+
+def test_with_no_options_step_5_captions_the_examples(folder, script, capsys, monkeypatch):
+    root = Path(script("5_test").__file__).parent
+    for name in ("Examples", "Pre-trained"):
+        Path(name).symlink_to(root / name)
+    script("5_test").main([])
+    shown = [line.split("\t")[0] for line in capsys.readouterr().out.splitlines() if "\t" in line]
+    assert shown == sorted(path.name for path in (root / "Examples").glob("*.jpg")) and len(shown) == 6

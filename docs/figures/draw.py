@@ -36,9 +36,12 @@ TRAINED = FOLDER.parent / "Pre-trained"
 class Settings:
     """Edit these here, or override them on the command line."""
 
-    demo: Path | None = None  # folder of a run of the demo
-    ablation: Path | None = None  # folder of a run of step 6
-    jigsaw: Path | None = None  # folder of a run of jigsaw.main without --permutation-file
+    demo: Path | None = None
+    """Folder of a run of the demo."""
+    ablation: Path | None = None
+    """Folder of a run of step 6."""
+    jigsaw: Path | None = None
+    """Folder of a run of jigsaw.main without --permutation-file."""
 
 
 def main(arguments: list[str] | None = None) -> None:
