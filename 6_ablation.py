@@ -2,7 +2,7 @@
 
     python 6_ablation.py --encoders untrained=untrained.keras simclr=Pre-trained/simclr_encoder.keras --labelled imagenette
 
-Reads what steps 1 and 2 read, and encoder files; FILE.json beside FILE.keras may tell its "pretext task" and "data". Writes, into --out:
+Reads what steps 1 and 2 read, and encoder files; FILE.json beside FILE.keras may hold its "pretext task" and "data". Writes, into --out:
     ablation.csv, ablation.md, ablation.html   the table; in the page also plots, and photographs whose captions you can mark
     scores.png, losses.png, neighbours.png     the plots; the last with --labelled only
     NAME-FINGERPRINT/                          features and summary.json of an encoder, and a folder seed-N for each captioner

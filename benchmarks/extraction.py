@@ -94,10 +94,16 @@ def live(network: Network, paths: Sequence[Path]) -> np.ndarray:
 
 
 def report(speeds: dict[str, float], set_up: float, deviation: float) -> None:
-    for way, against in [("float32", "predict, one by one"), ("bfloat16", "predict, one by one"),
-                         ("float32", "direct calls, one by one"), ("float32", "ready tensors")]:  # fmt: skip
-        print(f"step 1 in {way}, photographs a second against {against}: {speeds[way] / speeds[against]:.2f}x "
-              f"({speeds[way]:.1f}/s against {speeds[against]:.1f}/s)")  # fmt: skip
+    for way, against in [
+        ("float32", "predict, one by one"),
+        ("bfloat16", "predict, one by one"),
+        ("float32", "direct calls, one by one"),
+        ("float32", "ready tensors"),
+    ]:
+        print(
+            f"step 1 in {way}, photographs a second against {against}: {speeds[way] / speeds[against]:.2f}x "
+            f"({speeds[way]:.1f}/s against {speeds[against]:.1f}/s)"
+        )
     print(f"time of step 1 in float32 against ready tensors: {speeds['ready tensors'] / speeds['float32']:.2f}x")
     print(f"bfloat16 features differ by at most {deviation:.4f} of the largest")
     print(f"set-up of a graph, once an encoder: {set_up:.1f} s")

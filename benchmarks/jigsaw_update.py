@@ -74,8 +74,11 @@ def compare_steps(config: Settings, permutations: np.ndarray) -> None:
     seconds = take_turns(
         {"live": lambda: train(model, data, config), "ready": lambda: train(model, ready, config)}, config
     )
-    print(f"time of a training step on live puzzles against ready tensors: {seconds['live'] / seconds['ready']:.2f}x "
-          f"({seconds['live'] / config.batches:.3f} s against {seconds['ready'] / config.batches:.3f} s)", flush=True)  # fmt: skip
+    print(
+        f"time of a training step on live puzzles against ready tensors: {seconds['live'] / seconds['ready']:.2f}x "
+        f"({seconds['live'] / config.batches:.3f} s against {seconds['ready'] / config.batches:.3f} s)",
+        flush=True,
+    )
 
 
 def compare_calls(config: Settings) -> None:
@@ -97,8 +100,11 @@ def compare_calls(config: Settings) -> None:
         {name: lambda model=model: train(model, data, config) for name, model in models.items()}, config
     )
     for what, found, steps in (("first", starts, 1), ("each later", seconds, config.batches)):
-        print(f"{what} step with nine calls of the network against one: {found['nine'] / found['one']:.2f}x "
-              f"({found['nine'] / steps:.3f} s against {found['one'] / steps:.3f} s)", flush=True)  # fmt: skip
+        print(
+            f"{what} step with nine calls of the network against one: {found['nine'] / found['one']:.2f}x "
+            f"({found['nine'] / steps:.3f} s against {found['one'] / steps:.3f} s)",
+            flush=True,
+        )
 
 
 def noise(size: int, count: int) -> np.ndarray:

@@ -120,8 +120,10 @@ def report(seconds: dict[str, float], work: float, speed: float) -> None:
         f"time of a step with live views against ready tensors: {live / ready:.2f}x ({live:.3f} s against {ready:.3f} s)"
     )
     print(f"time of a step with plain layers against ours: {plain / ready:.2f}x ({plain:.3f} s against {ready:.3f} s)")
-    print(f"time of a step against its {work / 1e9:.3g} GFLOP at the speed of a large matrix product: "
-          f"{ready * speed / work:.2f}x ({ready:.3f} s against {work / speed:.3f} s at {speed / 1e9:.0f} GFLOP/s)")  # fmt: skip
+    print(
+        f"time of a step against its {work / 1e9:.3g} GFLOP at the speed of a large matrix product: "
+        f"{ready * speed / work:.2f}x ({ready:.3f} s against {work / speed:.3f} s at {speed / 1e9:.0f} GFLOP/s)"
+    )
 
 
 if __name__ == "__main__":

@@ -21,10 +21,10 @@ SIGNATURE = (
 
 @dataclass(frozen=True)
 class Captions:
-    """The captions of a split, as rows of words to read and words to foretell.
+    """The captions of a split, as rows of words to read and words to predict.
 
-    Row r reads `length[r]` words from `start[r]` on, and foretells the word after each of them but the first `skip[r]`. A caption is one row
-    that skips none; words beyond the maximum length are foretold from a window of that length, a row each, as the original does.
+    Row r reads `length[r]` words from `start[r]` on, and predicts the word after each of them but the first `skip[r]`. A caption is one row
+    that skips none; words beyond the maximum length are predicted from a window of that length, a row each, as the original does.
     """
 
     features: np.ndarray  # (P, D) float32, one for each photograph
@@ -36,7 +36,7 @@ class Captions:
 
     @property
     def next_words(self) -> int:
-        """The number of words to foretell, each of which has the same weight in the loss."""
+        """The number of words to predict. Each has the same weight in the loss."""
         return int((self.length - self.skip).sum())
 
     def fingerprint(self) -> str:
@@ -80,10 +80,10 @@ class Captions:
         length, skip, start = (array[rows][:, None] for array in (self.length, self.skip, self.start))  # (N, 1)
         position = np.arange(length.max())  # (T,)
         read = position < length  # (N, T)
-        foretold = read & (position >= skip)  # (N, T)
+        targets = read & (position >= skip)  # (N, T)
         place = np.where(read, start + position, 0)  # (N, T)
         words = np.where(read, self.words[place], 0)
-        return (np.flatnonzero(foretold), self.features[self.photograph[rows]], words), self.words[place + 1][foretold]
+        return (np.flatnonzero(targets), self.features[self.photograph[rows]], words), self.words[place + 1][targets]
 
 
 def gather(

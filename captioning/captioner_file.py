@@ -49,15 +49,17 @@ def read(path: Path) -> Captioner:
     if design(model) is None:
         names = {layer.name for layer in model.layers}
         missing = min((known.LAYERS - names for known in MODELS), key=len)
-        raise InputError(f"expected a captioner in {path}, found a model without the layers {', '.join(sorted(missing))}; "
-                         "train one with 2_train_IC_model.py")  # fmt: skip
+        raise InputError(
+            f"expected a captioner in {path}, found a model without the layers {', '.join(sorted(missing))}; "
+            "train one with 2_train_IC_model.py"
+        )
     memory = _read_memory(path)
     tokenizer = check_tokenizer(memory["tokenizer"], path) if "tokenizer" in memory else None
     return Captioner(model, tokenizer, check_origin(memory["origin"], path) if memory.get("origin") else None)
 
 
 def design(model: keras.Model) -> ModuleType | None:
-    """Return the module of captioning/models that built a captioner, told by its layers' names; None if none did."""
+    """Return the module of captioning/models that built a captioner, by its layers' names; None if none did."""
     names = {layer.name for layer in model.layers}
     return next((known for known in MODELS if names >= known.LAYERS), None)
 

@@ -15,7 +15,7 @@ from core.errors import InputError
 from encoders.photographs import image_id
 
 FORMATS = (karpathy_json, csv_table, flickr_token)  # the first that fits is taken
-HEAD = 100_000  # characters by which a form is told
+HEAD = 100_000  # characters of a file from which its form is recognised
 
 Captions = dict[str, list[str]]  # image id -> captions or descriptions
 Cleaning = Literal["seed", "natural"]
@@ -69,11 +69,13 @@ def clean(text: str, cleaning: Cleaning = "seed") -> str:
 def clean_into(path: Path, captions: Captions, cleaning: Cleaning) -> None:
     """Clean the captions, write them as descriptions, and say how many there are.
 
-    :raises InputError: the name of a captioned photograph has a space, or none at all: descriptions.txt could not tell it from the words.
+    :raises InputError: the name of a captioned photograph has a space, or is empty: in descriptions.txt it could not be told from the words.
     """
     if unfit := [image for image in captions if image.split() != [image]]:
-        raise InputError(f"expected names of photographs without spaces among the captions, found {len(unfit)} others, such as "
-                         f"{unfit[0]!r}: rename the photographs, there and in their folder")  # fmt: skip
+        raise InputError(
+            f"expected names of photographs without spaces among the captions, found {len(unfit)} others, such as "
+            f"{unfit[0]!r}: rename the photographs, there and in their folder"
+        )
     cleaned = {image: [clean(text, cleaning) for text in texts] for image, texts in captions.items()}
     write_descriptions(path, cleaned)
     texts = [text for texts in cleaned.values() for text in texts]

@@ -11,7 +11,7 @@ from captioning.tokenizer import END, START, Tokenizer
 from core.errors import InputError
 
 ROWS = 256  # captions that are extended together; more only costs memory
-MAXIMUM_LENGTH = 34  # where a drop-in tokenizer does not tell: Flickr8k's, after the original's cleaning
+MAXIMUM_LENGTH = 34  # words, where a drop-in tokenizer does not say: Flickr8k's, after the original's cleaning
 
 
 @dataclass(frozen=True)

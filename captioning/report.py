@@ -30,7 +30,7 @@ def make(
     references: Texts | None,
     unfinished: Collection[str],
 ) -> dict:
-    """Return the scores of captions in all protocols, beside floor and ceiling, and what `remarks` tells of them.
+    """Return the scores of captions in all protocols, beside floor and ceiling, and what `remarks` needs.
 
     :param captions: one caption for each photograph, by image id.
     :param descriptions: the cleaned descriptions of at least these photographs.
@@ -85,7 +85,7 @@ def _plain(caption: str) -> str:
 
 
 def _variety(captions: list[str], train: Texts, unfinished: Collection[str]) -> dict:
-    ((most_frequent, times),) = Counter(captions).most_common(1)
+    most_frequent, times = Counter(captions).most_common(1)[0]
     known = {text for texts in train.values() for text in texts}
     return {
         "distinct": len(set(captions)),

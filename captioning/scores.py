@@ -83,7 +83,7 @@ def _by_nltk(candidates: Sequence[Text], references: Sequence[Sequence[Text]]) -
 
 
 def summarise(judge: Judge, runs: Sequence[np.ndarray]) -> dict[str, Scores]:
-    """Return the `mean` over a system's runs, its 95% `interval` over photographs, and, of two runs or more, their `deviation`.
+    """Return the `mean` over a system's runs, its 95% `interval` over photographs, and, of two runs or more, their standard `deviation`.
 
     :param runs: the rows of each run's captions.
     """

@@ -12,7 +12,7 @@ from typing import Any
 from core import disk, pickles
 from core.errors import InputError
 
-LONGEST = 10_000  # words of a description that a tokenizer may tell: so long a caption may become
+LONGEST = 10_000  # the largest maximum length that a file may claim, in words
 START, END = "startseq", "endseq"
 FILTERS = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))
 
@@ -31,7 +31,7 @@ def split_words(text: str) -> list[str]:
 class Tokenizer:
     """The word index (ids from 1, by falling frequency, ties in order of appearance; 0 pads) and the maximum length in words.
 
-    The maximum length counts the start and end tokens; it is None where a drop-in file does not tell it.
+    The maximum length counts the start and end tokens; it is None where a drop-in file does not hold it.
     """
 
     word_index: dict[str, int]

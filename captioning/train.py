@@ -116,7 +116,8 @@ def _standardised(
 ) -> tuple[batches.Captions, batches.Captions, Callable[[keras.Model], keras.Model]]:
     """Return the standardised train and dev captions, and what makes a captioner of such features take them as they are."""
     mean, deviation = data.train.features.mean(axis=0), data.train.features.std(axis=0)  # (D,) each
-    usual = deviation.mean()  # for numbers that hardly vary in train, as a dead unit's: their own would blow dev's up
+    # For numbers that hardly vary in train, such as a dead unit's. Their own would make those of dev huge.
+    usual = deviation.mean()
     scale = (np.where(deviation < usual / 100, usual, deviation) + 1e-6) * np.sqrt(len(mean) / SQUARED_LENGTH)
     train, dev = (part.standardised(mean, scale) for part in (data.train, data.dev))
     return train, dev, lambda model: merge.on_raw_features(model, mean, scale)
@@ -175,7 +176,7 @@ class Adam(keras.optimizers.Adam):
 
 
 def needs(captioner: keras.Model, epochs: int) -> tuple[float, float]:
-    """Foresee the bytes of disk and of memory that step 2 takes at most.
+    """Estimate the bytes of disk and of memory that step 2 takes at most.
 
     On disk a captioner for each epoch and, twice for a moment, the checkpoint of the weights, of their average and of Adam's two. The memory
     is the 1 GB measured on Flickr8k.

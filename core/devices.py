@@ -1,4 +1,4 @@
-"""What the devices can, what a GPU needs to be told before the first tensor, and how several share the work."""
+"""Devices: what they can do, how a GPU is prepared, and how several share a batch."""
 
 import os
 from pathlib import Path
@@ -51,8 +51,10 @@ def strategy(batch_size: int) -> tf.distribute.Strategy:
     else:
         chosen = tf.distribute.get_strategy()
     if batch_size % chosen.num_replicas_in_sync:
-        raise InputError(f"{chosen.num_replicas_in_sync} devices cannot have equal parts of --batch-size {batch_size}: "
-                         "choose a multiple of their number")  # fmt: skip
+        raise InputError(
+            f"{chosen.num_replicas_in_sync} devices cannot have equal parts of --batch-size {batch_size}: "
+            "choose a multiple of their number"
+        )
     return chosen
 
 
@@ -62,8 +64,10 @@ def _of_workers() -> tf.distribute.Strategy:
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
-        raise InputError(f"worker {number} cannot join the others ({error.message}): check the addresses in TF_CONFIG, and "
-                         "whether another program uses them") from error  # fmt: skip
+        raise InputError(
+            f"worker {number} cannot join the others ({error.message}): check the addresses in TF_CONFIG, and "
+            "whether another program uses them"
+        ) from error
 
 
 def replicas() -> int:

@@ -34,7 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 class PatientFile(io.FileIO):
-    """A new file that keeps an error of the disk to itself until `check`: HDF5 that is told of one takes the whole process down."""
+    """A new file that reports an error of the disk only in `check`. HDF5 would abort the whole process at once."""
 
     error: OSError | None = None
 
@@ -77,7 +77,7 @@ def locked(folder: Path, name: str = ".lock") -> Iterator[None]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder, and those that it lies in, where they are not there.
+    """Make the folder and its parents, where they do not exist.
 
     :raises InputError: there is a file in the place of one.
     """
@@ -121,8 +121,10 @@ def read_text(path: Path) -> str:
     try:
         return read_bytes(path).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
-        raise InputError(f"expected UTF-8 text, found the byte {error.object[error.start]:#x} at position {error.start} of {path}; "
-                         "save it as UTF-8") from error  # fmt: skip
+        raise InputError(
+            f"expected UTF-8 text, found the byte {error.object[error.start]:#x} at position {error.start} of {path}; "
+            "save it as UTF-8"
+        ) from error
 
 
 def write_json(path: Path, value: Any) -> None:

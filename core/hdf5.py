@@ -1,4 +1,4 @@
-"""HDF5 files from strangers: opened only if all their data lie in them and claim no absurd size. Keras 2's .h5 models are read as plain arrays."""
+"""HDF5 files from strangers: opened only if all their data are in the file and claim no absurd size. Keras 2's .h5 models are read as plain arrays."""
 
 import json
 import math
@@ -16,9 +16,9 @@ from core.errors import InputError
 
 @contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
-    """Open an HDF5 file whose data all lie in it and claim no absurd size.
+    """Open an HDF5 file whose data are all in it and claim no absurd size.
 
-    :raises InputError: they lie elsewhere, or do.
+    :raises InputError: some are in another file, or claim an absurd size.
     :raises OSError: it is missing, damaged, or no HDF5 file.
     """
     try:
@@ -30,17 +30,19 @@ def opened(path: Path) -> Iterator[h5py.File]:
 
 
 def check(file: h5py.File, size: int, path: Path) -> list[h5py.Dataset]:
-    """Return all datasets of an HDF5 file of `size` bytes whose data lie in it and claim no absurd size; refuse another."""
+    """Return all datasets of an HDF5 file of `size` bytes whose data are in it and claim no absurd size."""
     if link := file.visititems_links(lambda name, link: None if isinstance(link, h5py.HardLink) else name):
         raise InputError(f"refused {path}: {link} is a link to somewhere else; get it from elsewhere")
     items: list[h5py.Group | h5py.Dataset] = []
     file.visititems(lambda name, item: items.append(item))
     datasets = [item for item in items if isinstance(item, h5py.Dataset)]
     if elsewhere := [dataset.name for dataset in datasets if dataset.external or dataset.is_virtual]:
-        raise InputError(f"refused {path}: the data of {elsewhere[0]} lie in another file; get it from elsewhere")
+        raise InputError(f"refused {path}: the data of {elsewhere[0]} are in another file; get it from elsewhere")
     if varying := [dataset.name for dataset in datasets if dataset.dtype.hasobject]:
-        raise InputError(f"refused {path}: {varying[0]} is of varying length, of which a damaged one is read without end; "
-                         "get it from elsewhere")  # fmt: skip
+        raise InputError(
+            f"refused {path}: {varying[0]} is of varying length, of which a damaged one is read without end; "
+            "get it from elsewhere"
+        )
     check_claim(claimed_bytes(datasets), size, path)
     return datasets
 

@@ -48,7 +48,7 @@ def write(path: Path, model: keras.Model, *, bits: int = 24) -> None:
 
 
 def _compact(path: Path, bits: int) -> None:
-    """Round the weights of a .keras file and compress them; they remain float32 to whoever reads them."""
+    """Round the weights of a .keras file and compress them; readers still get float32."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     compressed = io.BytesIO()
@@ -142,7 +142,9 @@ def _read_config(path: Path) -> dict[str, Any]:
     counts = []
 
     def count(item: dict[str, Any]) -> dict[str, Any]:
-        counts.append(len(layers) if isinstance(layers := item.get("layers"), list) else 0)
+        layers = item.get("layers")
+        if isinstance(layers, list):
+            counts.append(len(layers))
         return item
 
     with zipfile.ZipFile(path) as archive:

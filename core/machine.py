@@ -1,4 +1,4 @@
-"""The machine: whether its versions, memory and disk suffice. Only Python's own library is needed to tell."""
+"""The machine: are its versions, memory and disk enough? Only Python's own library is needed."""
 
 import os
 import re
@@ -33,8 +33,10 @@ def check_versions() -> str:
     found |= {"python": ".".join(map(str, sys.version_info[:3])), "tensorflow": found[builds[0]]}
     for name, bounds in _bounds().items():
         if name not in found or not _within(found[name], bounds):
-            raise InputError(f"expected {name}{bounds}, found {found.get(name, 'none')}; `make setup` or `pip install -e '.[cpu]'` "
-                             "in a fresh environment brings what fits")  # fmt: skip
+            raise InputError(
+                f"expected {name}{bounds}, found {found.get(name, 'none')}; `make setup` or `pip install -e '.[cpu]'` "
+                "in a fresh environment brings what fits"
+            )
     return ", ".join(f"{name} {found[name]}" for name in ("python", "tensorflow", "keras", "numpy"))
 
 
@@ -66,17 +68,17 @@ def shortages(folder: Path, room: float, memory: float) -> list[str]:
         f"expected {needed / 1e9:.2f} GB {where}, found {free / 1e9:.2f} GB; free some, or see README.md, Troubleshooting"
         for where, (needed, free) in available.items()
         if free is not None and free < needed
-    ]  # fmt: skip
+    ]
 
 
 def warn(folder: Path, room: float, memory: float) -> None:
-    """Print what this machine lacks; a step goes on all the same, since it may need less than foreseen."""
+    """Print what this machine lacks. The step goes on all the same, since it may need less than estimated."""
     for line in shortages(folder, room, memory):
         print(f"warning: {line}", flush=True)
 
 
 def free_memory() -> int | None:
-    """Return the bytes that a new program may take, as Linux foresees them; None elsewhere."""
+    """Return the bytes of memory that Linux estimates to be free for a new program; None on other systems."""
     path = Path("/proc/meminfo")
     found = re.search(r"MemAvailable: +(\d+) kB", path.read_text()) if path.exists() else None
     return int(found[1]) * 1024 if found else None

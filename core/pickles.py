@@ -8,7 +8,7 @@ file alone, whatever indices and lengths the file claims.
 import io
 import math
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,8 +22,13 @@ FLOATS = {kind: np.dtype(kind) for kind in ("f2", "f4", "f8")}
 LARGEST_KEY = (
     1 << 60
 )  # larger integers can be chosen to have one and the same hash, and a dictionary of them never ends
-KERAS_TOKENIZERS = ("keras_preprocessing.text", "keras.preprocessing.text", "keras.src.preprocessing.text",
-                    "tensorflow.keras.preprocessing.text", "keras.src.legacy.preprocessing.text")  # fmt: skip
+KERAS_TOKENIZERS = (
+    "keras_preprocessing.text",
+    "keras.preprocessing.text",
+    "keras.src.preprocessing.text",
+    "tensorflow.keras.preprocessing.text",
+    "keras.src.legacy.preprocessing.text",
+)
 
 
 def load(data: bytes) -> Any:
@@ -82,43 +87,60 @@ class _Writer(pickle.Pickler):
 class Reader(pickle._Unpickler):
     """The reference unpickler without sets, extensions and old-style instances, and with plain keys in dictionaries.
 
-    A subclass says what the names in a pickle stand for (`find_class`) and what lies outside it (`persistent_load`).
+    A subclass says what the names in a pickle stand for (`find_class`) and what is outside it (`persistent_load`).
     """
 
     keys = str | int | bytes | None  # not tuples: the hash of some nested a hundred deep never ends
+    dispatch = dict(pickle._Unpickler.dispatch)  # noqa: RUF012 - what pickle itself calls this table
 
-    def _with_plain_keys(load: Callable, last: slice) -> Callable:
-        def checked(self: "Reader") -> None:
-            for key in self.stack[last]:
-                if not isinstance(key, self.keys) or (isinstance(key, int) and abs(key) >= LARGEST_KEY):
-                    raise pickle.UnpicklingError("a dictionary has a key that is neither text nor a usual number")
-            load(self)
 
-        return checked
+def _check_keys(reader: Reader, keys: list) -> None:
+    for key in keys:
+        if not isinstance(key, reader.keys) or (isinstance(key, int) and abs(key) >= LARGEST_KEY):
+            raise pickle.UnpicklingError("a dictionary has a key that is neither text nor a usual number")
 
-    def _with_own_state(load: Callable) -> Callable:
-        def checked(self: "Reader") -> None:
-            if not hasattr(type(self.stack[-2]), "__setstate__"):  # else the file could change what was checked before
-                raise pickle.UnpicklingError(f"it sets attributes of a {type(self.stack[-2]).__name__}")
-            load(self)
 
-        return checked
+def _set_item(reader: Reader) -> None:
+    _check_keys(reader, reader.stack[-2:-1])
+    pickle._Unpickler.load_setitem(reader)
 
-    dispatch = {  # noqa: RUF012 - what pickle itself calls this table
-        code: load
-        for code, load in pickle._Unpickler.dispatch.items()
-        if bytes([code]) not in (pickle.EMPTY_SET, pickle.ADDITEMS, pickle.FROZENSET, pickle.INST, pickle.OBJ,
-                                 pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.NEXT_BUFFER)
-    }  # fmt: skip
-    for code, last in (
-        (pickle.SETITEM, slice(-2, -1)),
-        (pickle.SETITEMS, slice(0, None, 2)),
-        (pickle.DICT, slice(0, None, 2)),
-    ):
-        dispatch[code[0]] = _with_plain_keys(dispatch[code[0]], last)
-    dispatch[pickle.BUILD[0]] = _with_own_state(dispatch[pickle.BUILD[0]])
-    # bytes do as well: a bytearray takes the memory that the file claims before a byte of it is read
-    dispatch[pickle.BYTEARRAY8[0]] = dispatch[pickle.BINBYTES8[0]]
+
+def _set_items(reader: Reader) -> None:
+    _check_keys(reader, reader.stack[::2])
+    pickle._Unpickler.load_setitems(reader)
+
+
+def _make_dictionary(reader: Reader) -> None:
+    _check_keys(reader, reader.stack[::2])
+    pickle._Unpickler.load_dict(reader)
+
+
+def _set_state(reader: Reader) -> None:
+    kind = type(reader.stack[-2])
+    if not hasattr(kind, "__setstate__"):  # otherwise the file could change what was checked before
+        raise pickle.UnpicklingError(f"it sets attributes of a {kind.__name__}")
+    pickle._Unpickler.load_build(reader)
+
+
+# Sets, extensions, instances of the old style and buffers outside the file: data never need them.
+for _code in (
+    pickle.EMPTY_SET,
+    pickle.ADDITEMS,
+    pickle.FROZENSET,
+    pickle.INST,
+    pickle.OBJ,
+    pickle.EXT1,
+    pickle.EXT2,
+    pickle.EXT4,
+    pickle.NEXT_BUFFER,
+):
+    del Reader.dispatch[_code[0]]
+Reader.dispatch[pickle.SETITEM[0]] = _set_item
+Reader.dispatch[pickle.SETITEMS[0]] = _set_items
+Reader.dispatch[pickle.DICT[0]] = _make_dictionary
+Reader.dispatch[pickle.BUILD[0]] = _set_state
+# Bytes do as well: a bytearray takes the memory that the file claims before a byte of it is read.
+Reader.dispatch[pickle.BYTEARRAY8[0]] = Reader.dispatch[pickle.BINBYTES8[0]]
 
 
 class _Values(Reader):
@@ -179,9 +201,16 @@ def _stand_ins() -> Mapping[tuple[str, str], Any]:
         def __setstate__(self, state: dict) -> None:
             vars(self).update(state)
 
-    allowed = {("numpy", "ndarray"): Array, ("numpy", "dtype"): Dtype, ("_codecs", "encode"): encode,
-               ("collections", "OrderedDict"): dictionary, ("collections", "defaultdict"): dictionary,
-               ("builtins", "int"): "int", ("__builtin__", "int"): "int", ("__builtin__", "long"): "int"}  # fmt: skip
+    allowed = {
+        ("numpy", "ndarray"): Array,
+        ("numpy", "dtype"): Dtype,
+        ("_codecs", "encode"): encode,
+        ("collections", "OrderedDict"): dictionary,
+        ("collections", "defaultdict"): dictionary,
+        ("builtins", "int"): "int",
+        ("__builtin__", "int"): "int",
+        ("__builtin__", "long"): "int",
+    }
     for core in ("numpy.core", "numpy._core"):
         allowed[f"{core}.multiarray", "_reconstruct"] = lambda kind, shape, code: Array(shape, "f4")
         allowed[f"{core}.numeric", "_frombuffer"] = from_buffer

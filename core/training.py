@@ -1,6 +1,6 @@
-"""The one keeper of training loops: a `fit` that can be killed at any moment and run again, to the same losses.
+"""model.fit that can be killed and resumed: the resumed run gives the same losses.
 
-Into the run's folder go checkpoint.weights.h5 (after each epoch: weights, optimizer, what the callbacks remember, history),
+It writes into the run's folder: checkpoint.weights.h5 after each epoch (weights, optimizer, memory of the callbacks, history),
 history.csv and history.png.
 """
 
@@ -9,7 +9,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,28 +58,30 @@ def fit(
     :raises InputError: the loss is not a number, the folder belongs to a run with another identity, another run is writing there,
         or another worker has stopped or was given other settings.
     """
-    with workers.company(), disk.locked(folder):
-        keeper = Keeper(folder, {**identity, "seed": seed, "steps an epoch": steps}, callbacks)
-        if several := workers.of(model.distribute_strategy).count > 1:
-            workers.agree(keeper.identity, keeper.path, model.distribute_strategy)
+    with workers.short_errors(), disk.locked(folder):
+        checkpoint = Checkpoint(folder, {**identity, "seed": seed, "steps an epoch": steps}, callbacks)
+        if several := workers.worker_of(model.distribute_strategy).count > 1:
+            workers.agree(checkpoint.identity, checkpoint.path, model.distribute_strategy)
         with model.distribute_strategy.scope():
-            keeper.restore(model)
-        if not keeper.stopped and keeper.finished < epochs:
-            if keeper.finished:
-                print(f"resuming after epoch {keeper.finished} of {epochs} ({keeper.path})", flush=True)
-            data = tf.data.Dataset.range(keeper.finished, epochs).flat_map(plain(batches)).prefetch(2)
-            learn = partial(workers.fit, model) if several else partial(model.fit, shuffle=False)
-            learn(
-                data,  # comes shuffled
-                steps_per_epoch=steps,
-                initial_epoch=keeper.finished,
-                epochs=epochs,
-                validation_data=validation,
-                callbacks=[Guard(), *callbacks, Progress(steps, epochs), keeper],
-                verbose=0,
-            )
-        write_history(folder, keeper.history)
-    return keeper.history
+            checkpoint.restore(model)
+        if not checkpoint.stopped and checkpoint.finished < epochs:
+            if checkpoint.finished:
+                print(f"resuming after epoch {checkpoint.finished} of {epochs} ({checkpoint.path})", flush=True)
+            data = tf.data.Dataset.range(checkpoint.finished, epochs).flat_map(plain(batches)).prefetch(2)
+            options = {
+                "steps_per_epoch": steps,
+                "initial_epoch": checkpoint.finished,
+                "epochs": epochs,
+                "validation_data": validation,
+                "callbacks": [StopAtNaN(), *callbacks, Progress(steps, epochs), checkpoint],
+                "verbose": 0,
+            }
+            if several:
+                workers.fit(model, data, **options)
+            else:
+                model.fit(data, shuffle=False, **options)  # the data come shuffled
+        write_history(folder, checkpoint.history)
+    return checkpoint.history
 
 
 class Best(keras.callbacks.Callback):
@@ -115,7 +116,7 @@ class Average(keras.callbacks.SwapEMAWeights):
         )  # Keras forgets the weights themselves after the last epoch, but a longer run may follow
 
 
-class Guard(keras.callbacks.Callback):
+class StopAtNaN(keras.callbacks.Callback):
     """Stops a run whose numbers are no longer numbers, before any other callback can save them."""
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
@@ -156,7 +157,7 @@ class Progress(keras.callbacks.Callback):
         print(f"epoch {epoch + 1} of {self.epochs}: {values} ({seconds:.0f} s)", flush=True)
 
 
-class Keeper(keras.callbacks.Callback):
+class Checkpoint(keras.callbacks.Callback):
     """Writes the checkpoint after each epoch, restores it, and seeds the model's random layers anew for each epoch."""
 
     def __init__(self, folder: Path, identity: dict[str, Any], callbacks: Sequence[keras.callbacks.Callback]):
@@ -174,7 +175,7 @@ class Keeper(keras.callbacks.Callback):
         return len(self.history.get("loss", ()))
 
     def restore(self, model: keras.Model) -> None:
-        """Bring the model, its optimizer and this keeper to the state of the checkpoint, if there is one.
+        """Bring the model and its optimizer to the state of the file, if there is one.
 
         :raises InputError: the checkpoint is damaged, or of a run with another identity.
         """
@@ -185,7 +186,7 @@ class Keeper(keras.callbacks.Callback):
         if state["identity"] != self.identity:
             raise InputError(differences(self.path, state["identity"], self.identity))
         try:
-            for variable, array in zip(kept_variables(model), arrays, strict=True):
+            for variable, array in zip(saved_variables(model), arrays, strict=True):
                 variable.assign(array)
             self.history, self.memories, self.stopped = state["history"], state["memories"], state["stopped"]
         except (KeyError, TypeError, ValueError) as error:
@@ -197,7 +198,7 @@ class Keeper(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         generators = [variable for variable in self.model.variables if variable.name == "seed_generator_state"]
-        number = workers.of(self.model.distribute_strategy).number
+        number = workers.worker_of(self.model.distribute_strategy).number
         for position, state in enumerate(generators):
             chance = np.random.SeedSequence((self.identity["seed"], epoch, position, number))
             state.assign(chance.generate_state(2) >> 1)
@@ -214,11 +215,11 @@ class Keeper(keras.callbacks.Callback):
             ],
             "stopped": self.model.stop_training,
         }
-        write_checkpoint(self.path, state, kept_variables(self.model))
+        write_checkpoint(self.path, state, saved_variables(self.model))
         write_table(self.path.with_name("history.csv"), self.history)
 
 
-def kept_variables(model: keras.Model) -> list[keras.Variable]:
+def saved_variables(model: keras.Model) -> list[keras.Variable]:
     return [*model.weights, *model.optimizer.variables]
 
 
@@ -248,7 +249,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], list[np.ndarray]]:
 
 
 def _check_state(state: dict[str, Any]) -> None:
-    """Check the form that `Keeper` gives a state; that of the best weights is an identity alone.
+    """Check the form that `Checkpoint` gives a state; that of the best weights is an identity alone.
 
     :raises AttributeError, KeyError, TypeError, ValueError: it has another.
     """

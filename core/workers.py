@@ -1,9 +1,9 @@
-"""Several machines that train one model together: a process on each, the same command everywhere, and TF_CONFIG to tell them apart.
+"""Several machines that train one model together: the same command on each, and the variable TF_CONFIG, which numbers them.
 
     TF_CONFIG='{"cluster": {"worker": ["one:2222", "two:2222"]}, "task": {"type": "worker", "index": 0}}'
 
-Worker 0 is the chief: what it writes lies in the run's folder itself, and all begin with its weights and its checkpoint. The others
-keep theirs in a sub-folder of their own, so that nothing but the photographs must be within reach of all machines.
+Worker 0 is the main worker: it writes into the run's folder, and all begin with its weights and its checkpoint. Each of the others
+writes into a sub-folder of its own. So only the photographs must be reachable from all machines.
 """
 
 import itertools
@@ -37,7 +37,7 @@ class Worker(NamedTuple):
         return batch[self.number :: self.count]
 
     def folder(self, out: Path) -> Path:
-        """Return where this worker writes: the chief into `out`, each other one into a folder of its own in it."""
+        """Return where this worker writes: the main worker into `out`, each of the others into a sub-folder."""
         return out / f"worker-{self.number}" if self.number else out
 
 
@@ -62,21 +62,23 @@ def worker() -> Worker:
         if not fits or [*cluster] != ["worker"] or task["type"] != "worker" or index not in range(len(hosts)):
             raise ValueError("other kinds, no such worker, or a host twice or without its port")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"expected TF_CONFIG of the form {FORM}, with an index for each host and ports up to 65535, "
-                         f"found {text[:300]} ({error}); see the README") from error  # fmt: skip
+        raise InputError(
+            f"expected TF_CONFIG of the form {FORM}, with an index for each host and ports up to 65535, "
+            f"found {text[:300]} ({error}); see the README"
+        ) from error
     return Worker(index, len(hosts))
 
 
-def of(strategy: tf.distribute.Strategy) -> Worker:
+def worker_of(strategy: tf.distribute.Strategy) -> Worker:
     """Return which worker of how many this process is under a strategy, whatever TF_CONFIG says to other scripts."""
     return worker() if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) else ALONE
 
 
 @contextmanager
-def company() -> Iterator[None]:
-    """Say in one line that another worker is gone, which TensorFlow notices within seconds.
+def short_errors() -> Iterator[None]:
+    """Replace TensorFlow's long errors by one line when another worker has stopped.
 
-    :raises InputError: it is.
+    :raises InputError: one has.
     """
     try:
         yield
@@ -89,12 +91,14 @@ def company() -> Iterator[None]:
     ) as error:
         if worker().count == 1:
             raise
-        raise InputError("another worker has stopped, was given another command, or cannot be reached: see what it says, then run all "
-                         "workers again with the same command; they go on from the chief's last checkpoint") from error  # fmt: skip
+        raise InputError(
+            "another worker has stopped, was given another command, or cannot be reached: see what it says, then run all "
+            "workers again with the same command; they go on from the main worker's last checkpoint"
+        ) from error
 
 
-def from_chief(data: bytes, strategy: tf.distribute.Strategy) -> bytes:
-    """Return the chief's bytes on every worker: a variable begins on all of them with the chief's value."""
+def from_main_worker(data: bytes, strategy: tf.distribute.Strategy) -> bytes:
+    """Return the main worker's bytes on every worker. A variable begins on all of them with its value."""
     with strategy.scope():
         length = int(tf.Variable(len(data)).numpy())
         words = np.zeros(-(-length // 4), "int32")  # of the types that can be sent the nearest
@@ -104,17 +108,19 @@ def from_chief(data: bytes, strategy: tf.distribute.Strategy) -> bytes:
 
 
 def agree(identity: dict[str, Any], checkpoint: Path, strategy: tf.distribute.Strategy) -> None:
-    """Give every worker the chief's checkpoint, or none where the chief has none.
+    """Give every worker the main worker's checkpoint, or none where that has none.
 
     :param identity: plain values that must be the same for all.
-    :raises InputError: the chief has other values.
+    :raises InputError: the main worker has other values.
     """
-    expected = json.loads(from_chief(json.dumps(identity).encode(), strategy))
+    expected = json.loads(from_main_worker(json.dumps(identity).encode(), strategy))
     other = [name for name, value in expected.items() if identity.get(name) != value]
     if other:
         found = ", ".join(f"{name} {identity.get(name)}, not {expected[name]}" for name in other)
-        raise InputError(f"worker {worker().number} has other settings than the chief: {found}; give all the same")
-    content = from_chief(checkpoint.read_bytes() if checkpoint.exists() else b"", strategy)
+        raise InputError(
+            f"worker {worker().number} has other settings than the main worker: {found}; give all the same"
+        )
+    content = from_main_worker(checkpoint.read_bytes() if checkpoint.exists() else b"", strategy)
     if worker().number and content:
         disk.write_bytes(checkpoint, content)
     elif worker().number:
@@ -132,28 +138,29 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback],
     verbose: int,
 ) -> None:
-    """Do what `model.fit` does, which in Keras 3 fails with several workers, by the same steps of the same model.
+    """Do what `model.fit` does, with the same steps of the same model. Keras 3.15's own `fit` fails with several workers
+    ("PerReplica cannot become a tensor"); delete this function once it works.
 
     :param batches: this worker's part of each batch; so is `validation_data`.
     """
     strategy = model.distribute_strategy
     train, test = (_everywhere(step, strategy) for step in (model.train_step, model.test_step))
-    told = keras.callbacks.CallbackList(
+    callback_list = keras.callbacks.CallbackList(
         callbacks, model=model, add_progbar=False, verbose=verbose, epochs=epochs, steps=steps_per_epoch
     )
     model.stop_training = False
-    told.on_train_begin()
+    callback_list.on_train_begin()
     parts = iter(_on_devices(batches, strategy))
-    validation = validation_data and _on_devices(validation_data, strategy)
+    validation = _on_devices(validation_data, strategy) if validation_data else None
     for epoch in range(initial_epoch, epochs):
-        told.on_epoch_begin(epoch)
-        logs = _run(model, train, itertools.islice(parts, steps_per_epoch), told.on_train_batch_end)
+        callback_list.on_epoch_begin(epoch)
+        logs = _run(model, train, itertools.islice(parts, steps_per_epoch), callback_list.on_train_batch_end)
         if validation:
             logs |= {f"val_{name}": value for name, value in _run(model, test, validation).items()}
-        told.on_epoch_end(epoch, logs)
+        callback_list.on_epoch_end(epoch, logs)
         if model.stop_training:
             break
-    told.on_train_end(logs)
+    callback_list.on_train_end(logs)
 
 
 def _everywhere(step: Callable[[Any], dict], strategy: tf.distribute.Strategy) -> Callable[[Any], dict[str, tf.Tensor]]:
@@ -193,10 +200,10 @@ def _run(
     model: keras.Model,
     step: Callable[[Any], dict[str, tf.Tensor]],
     batches: Iterable[Any],
-    told: Callable[[int, dict], None] = lambda number, logs: None,
+    after_batch: Callable[[int, dict], None] = lambda number, logs: None,
 ) -> dict[str, float]:
     """Take a step for each batch, and return the metrics over them all, on all workers."""
     model.reset_metrics()
     for number, batch in enumerate(batches):
-        told(number, step(batch))
+        after_batch(number, step(batch))
     return {name: float(value) for name, value in model.get_metrics_result().items()}

@@ -1,4 +1,4 @@
-"""Photographs for pretext tasks: decoded once to uint8 of one size, kept in a file that epochs and restarts map into memory.
+"""Photographs for pre-training: decoded once to uint8 of one size, into a file that epochs and restarts map into memory.
 
 A photograph is its whole frame, resized as steps 1 and 5 resize it: nothing is cut off, and random crops vary the ratio of sides anyway.
 """
@@ -165,7 +165,7 @@ def load_hdf5(path: Path, dataset: str, size: tuple[int, int], folder: Path) -> 
     """Return one dataset of a file of jigsaw.to_hdf5, or of the original's, as `load` does; rows without a photograph are skipped.
 
     :param dataset: `train_img`, `val_img` or `test_img`: uint8 (N, S, S, 3).
-    :raises InputError: there is no such dataset, the file is cut short, or the data lie elsewhere.
+    :raises InputError: there is no such dataset, the file is cut short, or its data are in another file.
     """
     try:
         with hdf5.opened(path) as file:
@@ -196,8 +196,10 @@ def _rows_of(images: h5py.Dataset, path: Path) -> Iterator[np.ndarray]:
 
 
 def _damaged(path: Path, dataset: str, error: Exception) -> InputError:
-    return InputError(f"expected a whole HDF5 file with the dataset {dataset} at {path}: {error}; "
-                      "copy it again, or make one with `python -m jigsaw.to_hdf5`")  # fmt: skip
+    return InputError(
+        f"expected a whole HDF5 file with the dataset {dataset} at {path}: {error}; "
+        "copy it again, or make one with `python -m jigsaw.to_hdf5`"
+    )
 
 
 def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray | Unreadable:

@@ -21,8 +21,10 @@ def read(path: Path) -> keras.Model:
     :raises InputError: the file is missing or holds something else.
     """
     if not Path(path).exists():
-        raise InputError(f"expected an encoder at {path}, found nothing; make one, for instance with "
-                         f"`python -m encoders.make --network resnet50 --weights untrained --out {path}`")  # fmt: skip
+        raise InputError(
+            f"expected an encoder at {path}, found nothing; make one, for instance with "
+            f"`python -m encoders.make --network resnet50 --weights untrained --out {path}`"
+        )
     model = keras_files.read(path)
     shapes = [tuple(tensor.shape) for tensor in (*model.inputs, *model.outputs)]
     fits = (
@@ -33,8 +35,10 @@ def read(path: Path) -> keras.Model:
         and len(shapes[1]) == 2
     )
     if not fits or model.inputs[0].dtype != "uint8":
-        raise InputError(f"expected an encoder, uint8 (N, H, W, 3) -> (N, D), in {path}; found "
-                         f"{model.inputs[0].dtype} {' -> '.join(map(str, shapes))}; make one with `python -m encoders.make`")  # fmt: skip
+        raise InputError(
+            f"expected an encoder, uint8 (N, H, W, 3) -> (N, D), in {path}; found "
+            f"{model.inputs[0].dtype} {' -> '.join(map(str, shapes))}; make one with `python -m encoders.make`"
+        )
     return model
 
 

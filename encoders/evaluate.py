@@ -103,7 +103,7 @@ def load(folder: Path, encoder: keras.Model, cache: Path) -> Labelled:
 
 
 def load_parts(train: Path, test: Path, encoder: keras.Model, cache: Path) -> tuple[Labelled, Labelled]:
-    """Return the photographs to compare with and those to tell apart.
+    """Return the labelled photographs of train and of test.
 
     :raises InputError: their classes are not the same.
     """
@@ -116,7 +116,7 @@ def load_parts(train: Path, test: Path, encoder: keras.Model, cache: Path) -> tu
 
 
 def judge(name: str, encoder: keras.Model, train: Labelled, test: Labelled) -> Scores:
-    """Return how well the classes of the test photographs are told from frozen features."""
+    """Return how well frozen features predict the classes of the test photographs."""
     network = Network(encoder)
     known, asked = (features(network, part.pixels, name) for part in (train, test))
     return Scores(

@@ -1,4 +1,4 @@
-"""Features: photographs are decoded in threads beside the encoder, batch by batch, and a killed extraction goes on where it was."""
+"""Step 1: the features of a folder's photographs. Threads decode them beside the encoder, and a killed extraction goes on."""
 
 import hashlib
 import json
@@ -112,9 +112,9 @@ def possible(precision: Precision) -> Precision:
 
 
 def needs(encoder: keras.Model, count: int, batch_size: int) -> tuple[float, float]:
-    """Foresee the bytes of disk and of memory that `extract_resumably` takes for `count` photographs.
+    """Estimate the bytes of disk and of memory that `extract_resumably` takes for `count` photographs.
 
-    On disk the features lie twice for a moment, as features.partial and features.pkl. The memory is scaled, by pixels in a batch, from
+    For a moment the features are on disk twice, as features.partial and features.pkl. The memory is scaled, by pixels in a batch, from
     the 3.7 GB measured with ResNet-50 at 224 pixels and 32 photographs; TensorFlow alone takes 1 GB.
     """
     _, height, width, _ = encoder.input_shape
@@ -134,7 +134,7 @@ def extract(encoder: keras.Model, paths: Sequence[Path], batch_size: int = 32) -
 def extract_resumably(
     encoder: keras.Model, paths: Sequence[Path], partial: Path, fingerprint: str, batch_size: int, precision: Precision
 ) -> Extraction:
-    """As `extract`, but each whole batch is kept in the file `partial`, and what an earlier run left there is not done again.
+    """Do as `extract`, but save each whole batch in the file `partial`, and skip the batches that an earlier run has saved there.
 
     Only the same encoder (by its fingerprint), files (by name, size and time), batch size and precision go on from it, so that
     the features have the same bits as without an interruption. The caller deletes the file.
@@ -158,7 +158,7 @@ def batches(network: Network, paths: Sequence[Path], start: int = 0) -> Iterator
     :raises InputError: a feature is not finite.
     """
     pixels = _decode(paths[start:], network.height, network.width, ahead=2 * network.batch_size)
-    groups = iter(lambda: list(islice(pixels, network.batch_size)), [])
+    groups = _groups(pixels, network.batch_size)
     with bar(total=len(paths), initial=start, unit=" photographs") as progress:
         for batch in _in_order(lambda group: _encode(network, group), groups, network.at_once, network.at_once - 1):
             if not np.isfinite(batch.features).all():
@@ -167,6 +167,12 @@ def batches(network: Network, paths: Sequence[Path], start: int = 0) -> Iterator
                 )
             yield batch
             progress.update(len(batch.reasons))
+
+
+def _groups(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
+    """Yield the items in lists of `size`, the last perhaps shorter."""
+    while group := list(islice(items, size)):
+        yield group
 
 
 def _encode(network: Network, decoded: list[np.ndarray | Unreadable]) -> Batch:

@@ -13,7 +13,7 @@ from core.errors import InputError
 
 
 def write(path: Path, features: Mapping[str, np.ndarray]) -> None:
-    """Write `{image id: float32 (1, D)}` as a pickle that numpy 1.x and 2.x load, and take away what told of others' origin."""
+    """Write `{image id: float32 (1, D)}` as a pickle that numpy 1.x and 2.x load, and delete the features.json of earlier features."""
     _origin_path(path).unlink(missing_ok=True)
     write_bytes(path, pickles.dump(dict(features)))
 
@@ -25,8 +25,10 @@ def read(path: Path) -> dict[str, np.ndarray]:
     """
     features = pickles.read(path)
     if not isinstance(features, dict) or not features:
-        raise InputError(f"expected a dictionary of image ids and features in {path}, found {type(features).__name__} "
-                         f"{'without entries' if isinstance(features, dict) else ''}; run 1_data_preprocessor.py")  # fmt: skip
+        raise InputError(
+            f"expected a dictionary of image ids and features in {path}, found {type(features).__name__} "
+            f"{'without entries' if isinstance(features, dict) else ''}; run 1_data_preprocessor.py"
+        )
     shapes = {
         str(value.shape) if isinstance(value, np.ndarray) else type(value).__name__ for value in features.values()
     }
@@ -38,8 +40,10 @@ def read(path: Path) -> dict[str, np.ndarray]:
     check_claim(sum(value.nbytes for value in features.values()), Path(path).stat().st_size, path)
     features = {str(key): np.asarray(value, "float32") for key, value in features.items()}
     if unfit := [key for key, value in features.items() if not np.isfinite(value).all()]:
-        raise InputError(f"{len(unfit)} of {len(features)} features in {path} are not finite (the first is {unfit[0]}); "
-                         "check the encoder and run 1_data_preprocessor.py again")  # fmt: skip
+        raise InputError(
+            f"{len(unfit)} of {len(features)} features in {path} are not finite (the first is {unfit[0]}); "
+            "check the encoder and run 1_data_preprocessor.py again"
+        )
     return features
 
 

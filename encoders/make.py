@@ -130,7 +130,7 @@ def _preprocessing(preprocess) -> dict:
     """Return as arguments of `encoder` what a keras.applications network does to pixels in [0, 255].
 
     Each such function is a scale and an offset for each channel, some after turning RGB into BGR; what it makes of black
-    and of full red, green and blue tells them all.
+    and of full red, green and blue determines them all.
     """
     colours = np.concatenate([np.zeros((1, 3)), 255 * np.eye(3)]).astype("float32")
     black, *full = preprocess(colours[:, None, None])[:, 0, 0].astype("float64")  # 4 x (3,)

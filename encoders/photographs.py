@@ -25,7 +25,7 @@ class Unreadable(Exception):
 
 
 def list_photographs(folder: Path, *, recursive: bool = False) -> list[Path]:
-    """Return the photographs in a folder, sorted, as their names tell; other files are counted in one printed line.
+    """Return the photographs in a folder, sorted, by their names' endings. Other files are counted in one printed line.
 
     Hidden files (such as macOS' `._name.jpg`) are never photographs.
 

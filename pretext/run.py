@@ -101,7 +101,7 @@ class Run:
     def build(self, pixels: np.ndarray, build: Callable[[int], Any]) -> Any:
         """Return what `build` makes of the number of updates an epoch, within the strategy's scope."""
         updates = decoded.steps(pixels, self.config.batch_size)
-        with workers.company(), self.strategy.scope():
+        with workers.short_errors(), self.strategy.scope():
             return build(updates)
 
     def fit(

@@ -23,15 +23,20 @@ YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5
 class Recipe:
     """How far views may differ from their photograph; the defaults are the paper's for ImageNet."""
 
-    size: int  # height and width of a view, in pixels
-    smallest: float = 0.08  # least share of the photograph's area in a crop
-    strength: float = 1.0  # of the colour jitter
-    jitter: float = 0.8  # probability of the colour jitter
-    grey: float = 0.2  # probability of a view without colour
-    blur: float = (
-        0.5  # probability of a Gaussian blur with a standard deviation of .1 to 2 pixels, over a tenth of the size
-    )
-    worker: Worker = ALONE  # of whose part of a batch the views are: the same views as among the whole batch
+    size: int
+    """Height and width of a view, in pixels."""
+    smallest: float = 0.08
+    """The smallest share of the photograph's area in a crop."""
+    strength: float = 1.0
+    """Strength of the colour jitter."""
+    jitter: float = 0.8
+    """Probability of the colour jitter."""
+    grey: float = 0.2
+    """Probability of a view without colour."""
+    blur: float = 0.5
+    """Probability of a Gaussian blur with a standard deviation of .1 to 2 pixels, over a tenth of the size."""
+    worker: Worker = ALONE
+    """The worker whose part of each batch is made. The views are the same as in the whole batch."""
 
 
 def two_views(photographs: tf.Tensor, recipe: Recipe, seed: tf.Tensor) -> tf.Tensor:

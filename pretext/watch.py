@@ -73,7 +73,9 @@ def load_voters(
     """
     if (train is None) != (test is None):
         raise InputError("--knn-train and --knn-test go together: give both folders, or neither")
-    return train and tuple(load_labelled(source, (size, size), folder, most) for source in (train, test))
+    if train is None:
+        return None
+    return load_labelled(train, (size, size), folder, most), load_labelled(test, (size, size), folder, most)
 
 
 def draw_curves(path: Path, history: dict[str, list[float]], *plots: Sequence[str]) -> None:

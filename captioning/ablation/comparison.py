@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from captioning import report, scores
-from captioning.ablation.study import TOLD, Data, Study
+from captioning.ablation.study import SIDECAR, Data, Study
 from captioning.captions import read_results
 from captioning.scores import Judge, Protocol, Scores
 from core import disk
@@ -69,7 +69,7 @@ def _among_persons(protocol: Protocol, found: Sequence[Mapping[str, Any]]) -> di
 
 
 def _captioners(study: Study, found: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Return how training went and how varied the captions are: means, with deviations where there are several captioners."""
+    """Return how training went and how varied the captions are: means, with standard deviations where there are several captioners."""
     measures = {
         "val_loss": [scores["val_loss"] for scores in found],
         "distinct captions": [scores["variety"]["distinct"] for scores in found],
@@ -99,7 +99,7 @@ def read_losses(path: Path) -> list[float]:
 # The table -----------------------------------------------------------------------------------------------------------
 
 FACTS: dict[str, Callable[[Any], str]] = {
-    **dict.fromkeys(TOLD, str),
+    **dict.fromkeys(SIDECAR, str),
     "parameters": "{:,}".format,
     "D": str,
     "kNN top-1": "{:.3f}".format,
@@ -167,7 +167,7 @@ def _score(lines: Lines, metric: str) -> str:
 
 
 def _shown(mean: float | None = None, deviation: float | None = None, places: int = 3) -> str:
-    """Return a number, with its deviation where there is one; nothing where there is no number."""
+    """Return a number, with its standard deviation where there is one; nothing where there is no number."""
     return " ± ".join(f"{value:,.{places}f}" for value in (mean, deviation) if value is not None)
 
 

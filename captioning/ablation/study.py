@@ -25,7 +25,7 @@ from core.errors import InputError
 from encoders import photographs
 from encoders.extract import Precision, write
 
-TOLD = ("pretext task", "data")  # what FILE.json beside the encoder FILE.keras may tell
+SIDECAR = ("pretext task", "data")  # what FILE.json beside the encoder FILE.keras may say
 
 
 class Data(NamedTuple):
@@ -89,14 +89,14 @@ def folder_of(out: Path, name: str, fingerprint: str) -> Path:
 
 
 def describe(path: Path, encoder: keras.Model) -> dict[str, Any]:
-    """Return what is known of an encoder: its parameters and D, and its pretext task and data where a .json file beside it tells."""
+    """Return what is known of an encoder: its parameters and D, and its pretext task and data where a .json file beside it says so."""
     sidecar = path.with_suffix(".json")
-    told = disk.read_json(sidecar) if sidecar.exists() else {}
-    if not isinstance(told, dict):
-        raise InputError(f"expected an object with {' and '.join(TOLD)} in {sidecar}, found {type(told).__name__}")
-    if not told:
-        print(f"no {sidecar.name} beside {path}: the table does not tell its {' and '.join(TOLD)}")
-    known = {key: str(told[key]) for key in TOLD if key in told}
+    facts = disk.read_json(sidecar) if sidecar.exists() else {}
+    if not isinstance(facts, dict):
+        raise InputError(f"expected an object with {' and '.join(SIDECAR)} in {sidecar}, found {type(facts).__name__}")
+    if not facts:
+        print(f"no {sidecar.name} beside {path}: the table does not show its {' and '.join(SIDECAR)}")
+    known = {key: str(facts[key]) for key in SIDECAR if key in facts}
     return {**known, "parameters": encoder.count_params(), "D": encoder.output_shape[-1]}
 
 

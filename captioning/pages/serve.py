@@ -60,7 +60,9 @@ class Server(ThreadingHTTPServer):
         try:
             super().__init__((ADDRESS, port), Handler)
         except (OSError, OverflowError) as error:
-            raise InputError(f"expected a free port, found that {port} cannot be used ({error}); give another --port") from error  # fmt: skip
+            raise InputError(
+                f"expected a free port, found that {port} cannot be used ({error}); give another --port"
+            ) from error
         self.url = f"http://{ADDRESS}:{self.server_port}"
 
 
@@ -116,7 +118,9 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.turn:
             photograph = io.BytesIO(body)
             try:
-                return gallery.figure(photograph, parse_qs(url.query).get("name", [""])[0], self.server.describe(photograph))  # fmt: skip
+                return gallery.figure(
+                    photograph, parse_qs(url.query).get("name", [""])[0], self.server.describe(photograph)
+                )
             except Unreadable as reason:
                 raise Refused(422, f"cannot be decoded: {reason}") from reason
 

@@ -1,6 +1,6 @@
 """ResNets in torchvision's layout (conv1, bn1, layer1.0.conv1 to layer4), under any prefix, or a numbered Sequential of them.
 
-So do MoCo, Lightning's SimCLR and many others keep them. All are taken to see photographs by ImageNet's mean and deviation.
+MoCo, Lightning's SimCLR and many others publish them. All are taken to need ImageNet's mean and standard deviation.
 """
 
 import re

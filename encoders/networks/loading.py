@@ -16,7 +16,7 @@ WIDEST = 256  # google-research/simclr's 4x
 
 
 class Preprocessing(NamedTuple):
-    """What a family's networks see of photographs: their size in pixels, by the network, and the mean and deviation of pixels in [0, 1]."""
+    """How a family's networks get photographs: their size in pixels, by the network, and the mean and standard deviation of pixels in [0, 1]."""
 
     size: Callable[[keras.Model], int]
     mean: float | tuple[float, ...]

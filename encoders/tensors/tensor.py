@@ -16,7 +16,7 @@ BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor that lies in a file: only its shape is in memory until it is read."""
+    """A tensor of a file. Only its shape is in memory until it is read."""
 
     shape: tuple[int, ...]
     load: Callable[[], np.ndarray]

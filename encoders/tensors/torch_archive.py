@@ -17,9 +17,18 @@ from core import pickles
 from core.errors import InputError
 from encoders.tensors.tensor import BFLOAT16, FORMS, Tensor
 
-STORAGES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "BFloat16Storage": BFLOAT16,
-            "LongStorage": "<i8", "IntStorage": "<i4", "ShortStorage": "<i2", "CharStorage": "i1",
-            "ByteStorage": "u1", "BoolStorage": "?"}  # fmt: skip
+STORAGES = {
+    "FloatStorage": "<f4",
+    "DoubleStorage": "<f8",
+    "HalfStorage": "<f2",
+    "BFloat16Storage": BFLOAT16,
+    "LongStorage": "<i8",
+    "IntStorage": "<i4",
+    "ShortStorage": "<i2",
+    "CharStorage": "i1",
+    "ByteStorage": "u1",
+    "BoolStorage": "?",
+}
 OLD_TORCH = 0x1950A86A20F9469CFC6C  # the number that an archive of the older form starts with
 LONGEST_NAME = 1000  # characters; those of real networks have less than 200
 
@@ -43,7 +52,7 @@ class _Dictionary(dict):
 
 @dataclass
 class _Storage:
-    """A row of numbers, from which tensors are cut; where they lie is known only after the pickle."""
+    """A row of numbers, from which tensors are cut. Its place in the file is known only after the pickle."""
 
     dtype: np.dtype
     count: int

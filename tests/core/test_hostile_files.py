@@ -190,7 +190,7 @@ ARCHIVES = {
     "soft link": ({keras_files.WEIGHTS: weights(lambda file: file.__setitem__("a", h5py.SoftLink("/b")))}, "is a link to"),
     "external storage": (
         {keras_files.WEIGHTS: weights(lambda file: file.create_dataset("a", (9,), "u1", external=[("/etc/hostname", 0, 9)]))},
-        "lie in another file",
+        "are in another file",
     ),
     "absurd shape": ({keras_files.WEIGHTS: weights(lambda file: file.create_dataset("a", (1 << 40, 1 << 30), "f4", chunks=(1, 6)))}, "would unpack to"),
     "no weights": ({keras_files.WEIGHTS: b""}, "found something else"),

@@ -142,7 +142,7 @@ def test_a_finished_or_stopped_run_does_nothing(tmp_path):
 
 def test_dropout_differs_between_epochs_and_seeds(tmp_path):
     model = keras.Sequential([keras.Input((100,)), keras.layers.Dropout(0.5)])
-    keeper = training.Keeper(tmp_path, {"seed": 1}, ())
+    keeper = training.Checkpoint(tmp_path, {"seed": 1}, ())
     keeper.set_model(model)
 
     def drawn(epoch, seed=1):

@@ -39,12 +39,12 @@ import matplotlib.figure, keras, pretext.views, jigsaw.views, pretext.optimizers
 from core import training
 
 def disturb(number, kill):
-    seed_anew = training.Keeper.on_epoch_begin
+    seed_anew = training.Checkpoint.on_epoch_begin
     def on_epoch_begin(self, epoch, logs=None):
         if [number, epoch] == kill:
             os.kill(os.getpid(), signal.SIGKILL)
         seed_anew(self, epoch)
-    training.Keeper.on_epoch_begin = on_epoch_begin
+    training.Checkpoint.on_epoch_begin = on_epoch_begin
     keras.layers.Dropout.call = lambda self, inputs, training=False: inputs  # each device draws its own
 
 words, hosts, kill, longest = json.loads(sys.argv[1])
@@ -233,16 +233,16 @@ def test_a_batch_that_devices_cannot_share_equally_is_a_mistake(monkeypatch):
 def test_a_worker_takes_the_chiefs_checkpoint_and_refuses_other_settings(monkeypatch, tmp_path):
     configured(monkeypatch, ["one:1", "two:1"], index=1)
     identity, path = {"width": 4, "seed": 0}, tmp_path / "checkpoint"
-    chief = {"identity": json.dumps(identity).encode(), "checkpoint": b"the chief's"}
+    chief = {"identity": json.dumps(identity).encode(), "checkpoint": b"the main worker's"}
 
-    def from_chief(data, strategy):
+    def from_main_worker(data, strategy):
         return chief["identity" if data.startswith(b"{") else "checkpoint"]
 
-    monkeypatch.setattr(workers, "from_chief", from_chief)
+    monkeypatch.setattr(workers, "from_main_worker", from_main_worker)
     workers.agree(identity, path, None)
-    assert path.read_bytes() == b"the chief's"
+    assert path.read_bytes() == b"the main worker's"
     with pytest.raises(
-        InputError, match=r"worker 1 has other settings than the chief: width 6, not 4; give all the same"
+        InputError, match=r"worker 1 has other settings than the main worker: width 6, not 4; give all the same"
     ):
         workers.agree({"width": 6, "seed": 0}, path, None)
     chief["checkpoint"] = b""
@@ -252,8 +252,8 @@ def test_a_worker_takes_the_chiefs_checkpoint_and_refuses_other_settings(monkeyp
 
 def test_an_error_of_tensorflow_is_about_other_workers_only_if_there_are_any(monkeypatch):
     gone = tf.errors.UnavailableError(None, None, "gone")
-    with pytest.raises(tf.errors.UnavailableError), workers.company():
+    with pytest.raises(tf.errors.UnavailableError), workers.short_errors():
         raise gone
     configured(monkeypatch, ["one:1", "two:1"])
-    with pytest.raises(InputError, match="another worker has stopped"), workers.company():
+    with pytest.raises(InputError, match="another worker has stopped"), workers.short_errors():
         raise gone
