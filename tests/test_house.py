@@ -80,6 +80,12 @@ def test_folders_and_files_are_small():
     assert len(longest.read_text(encoding="utf-8").splitlines()) <= LINES, longest
 
 
+def test_one_name_means_one_thing():
+    mirrored = {"__init__", "main", "model", "views", "watch"}  # what each method has of its own
+    names = Counter(path.stem for path in sources().values() if path.stem not in mirrored)
+    assert not [name for name, count in names.items() if count > 1]
+
+
 WATCH = """
 import os, runpy, sys
 class Watch:

@@ -1,4 +1,4 @@
-"""Draw the README's pictures from real results on drawn scenes: no photograph of a data set is in them.
+"""Draw the pictures of README and docs from real results on drawn scenes: no photograph of a data set is in them.
 
     python -m docs.figures.draw --demo demo-run --ablation ablation --jigsaw jigsaw_run
 
@@ -19,7 +19,7 @@ from PIL import Image
 
 from core import devices, disk, settings
 from demo import pictures, scenes
-from docs.figures import ablation, captions
+from docs.figures import comparison_figure, demo_figures
 from encoders import encoder_file
 from encoders.extract import Network
 from jigsaw import encoder, maximal_hamming
@@ -29,7 +29,7 @@ from pretext.watch import draw_curves
 from simclr import watch
 
 FOLDER = Path(__file__).parent
-TRAINED = FOLDER.parent / "Pre-trained"
+TRAINED = FOLDER.parents[1] / "Pre-trained"
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ def main(arguments: list[str] | None = None) -> None:
     devices.prepare()
     draw_simclr()
     if config.demo:
-        described = captions.describe(config.demo)
-        captions.draw_pipeline(FOLDER / "pipeline.png", described[:3])
-        captions.draw_gallery(FOLDER / "gallery.png", described)
-        ablation.draw(FOLDER / "demo_ablation.png", config.demo / "ablation" / "ablation.csv")
+        described = demo_figures.describe(config.demo)
+        demo_figures.draw_pipeline(FOLDER / "pipeline.png", described[:3])
+        demo_figures.draw_gallery(FOLDER / "gallery.png", described)
+        comparison_figure.draw(FOLDER / "demo_ablation.png", config.demo / "ablation" / "ablation.csv")
     if config.ablation:
-        ablation.draw(FOLDER / "ablation.png", config.ablation / "ablation.csv")
+        comparison_figure.draw(FOLDER / "ablation.png", config.ablation / "ablation.csv")
     if config.jigsaw:
         solver = encoder.read_run(config.jigsaw)
         permutations = maximal_hamming.permutations(solver.model.output_shape[-1])

@@ -6,7 +6,7 @@ from PIL import Image
 
 from captioning.decoding import Caption
 from core.errors import InputError
-from docs.figures import ablation, captions, draw
+from docs.figures import comparison_figure, demo_figures, draw
 
 TABLE = """about,measure,one caption for all,untrained,simclr,a person
 encoder,parameters,,"11,170,240","11,170,240",
@@ -17,30 +17,30 @@ standard,CIDEr-D,0.133,0.120 ± 0.004 (0.106 to 0.134),0.170 (0.152 to 0.188),
 
 
 def test_a_cell_of_the_table_is_a_value_with_its_interval_or_deviation():
-    assert ablation.read("0.120 ± 0.004 (0.106 to 0.134)") == (0.120, 0.106, 0.134)
-    assert ablation.read("4.000 ± 0.500") == (4.0, 3.5, 4.5)
-    assert ablation.read("3.900") == (3.9, 3.9, 3.9)
+    assert comparison_figure.read("0.120 ± 0.004 (0.106 to 0.134)") == (0.120, 0.106, 0.134)
+    assert comparison_figure.read("4.000 ± 0.500") == (4.0, 3.5, 4.5)
+    assert comparison_figure.read("3.900") == (3.9, 3.9, 3.9)
 
 
 def test_the_ablations_picture_has_a_panel_for_each_measure_that_is_there(tmp_path):
     widths = []
     for name, text in (("two", TABLE), ("one", TABLE.replace("val_loss", "minutes"))):
         (tmp_path / f"{name}.csv").write_text(text, "utf-8")
-        ablation.draw(tmp_path / f"{name}.png", tmp_path / f"{name}.csv")
+        comparison_figure.draw(tmp_path / f"{name}.png", tmp_path / f"{name}.csv")
         widths.append(Image.open(tmp_path / f"{name}.png").width)
     assert widths == [640, 320]
     (tmp_path / "other.csv").write_text("a,b\n1,2\n", "utf-8")
     with pytest.raises(InputError, match=r"expected the table of 6_ablation\.py in .*other\.csv"):
-        ablation.draw(tmp_path / "other.png", tmp_path / "other.csv")
+        comparison_figure.draw(tmp_path / "other.png", tmp_path / "other.csv")
 
 
 def test_the_pipeline_and_the_gallery_show_every_scene(tmp_path):
     random = np.random.default_rng(0)
     caption = Caption(("a", "dog"), (0.5, 0.5), -1, True)
-    drawn = random.integers(0, 256, (captions.COUNT, 96, 128, 3), "uint8")
+    drawn = random.integers(0, 256, (demo_figures.COUNT, 96, 128, 3), "uint8")
     described = [captions.Described(pixels, random.normal(size=32), caption, "A dog .") for pixels in drawn]
-    captions.draw_pipeline(tmp_path / "pipeline.png", described[:3])
-    captions.draw_gallery(tmp_path / "gallery.png", described)
+    demo_figures.draw_pipeline(tmp_path / "pipeline.png", described[:3])
+    demo_figures.draw_gallery(tmp_path / "gallery.png", described)
     for name in ("pipeline.png", "gallery.png"):
         before = (tmp_path / name).stat().st_size
         draw.shrink(tmp_path / name)
