@@ -19,9 +19,10 @@ def check_versions() -> str:
 
     :raises InputError: a package is missing or outside the bounds of pyproject.toml, TensorFlow is there twice or is not Keras' backend.
     """
-    found = {
-        item.name.lower().replace("_", "-"): item.version for item in distributions() if item.name
-    }  # not what a broken install left
+    found: dict[str, str] = {}
+    for item in distributions():
+        if item.name:  # a broken installation may leave one without a name
+            found.setdefault(item.name.lower().replace("_", "-"), item.version)  # Python imports the first of two
     builds = [name for name in BUILDS if name in found]
     if len(builds) != 1:
         raise InputError(

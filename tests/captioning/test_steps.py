@@ -352,3 +352,11 @@ def test_versions_with_known_trouble_are_named(installed, message, monkeypatch):
     monkeypatch.setattr(machine, "distributions", lambda: found)
     with pytest.raises(InputError, match=message):
         machine.check_versions()
+
+
+def test_of_two_distributions_of_one_name_the_first_counts(monkeypatch):
+    fits = [
+        SimpleNamespace(name=name, version=version) for name, version in ({"tensorflow": "2.21.0"} | OTHERS).items()
+    ]
+    monkeypatch.setattr(machine, "distributions", lambda: [*fits, SimpleNamespace(name="h5py", version="3.16.0")])
+    assert "tensorflow 2.21.0" in machine.check_versions()

@@ -38,7 +38,7 @@ def test_the_pipeline_and_the_gallery_show_every_scene(tmp_path):
     random = np.random.default_rng(0)
     caption = Caption(("a", "dog"), (0.5, 0.5), -1, True)
     drawn = random.integers(0, 256, (demo_figures.COUNT, 96, 128, 3), "uint8")
-    described = [captions.Described(pixels, random.normal(size=32), caption, "A dog .") for pixels in drawn]
+    described = [demo_figures.Described(pixels, random.normal(size=32), caption, "A dog .") for pixels in drawn]
     demo_figures.draw_pipeline(tmp_path / "pipeline.png", described[:3])
     demo_figures.draw_gallery(tmp_path / "gallery.png", described)
     for name in ("pipeline.png", "gallery.png"):
