@@ -1,13 +1,14 @@
-"""Step 3: a captioner describes the photographs of a split, and its captions are scored.
+"""Step 3: caption the photographs of a split, and score the captions.
 
     python 3_BLEU.py --model . --test-images Flickr8k_text/Flickr_8k.devImages.txt
 
-Reads a captioner, features.pkl, descriptions.txt and two image lists; with --candidates, captions made elsewhere instead of a
-captioner and features. Prints one table: the protocols `seed` (the original's), `cleaned` and `standard` (needs --references), each
+Reads a captioner, features.pkl, descriptions.txt and two image lists. With --candidates it reads captions made elsewhere instead of a
+captioner and features. Prints one table with the protocols `seed` (the original's), `cleaned` and `standard` (needs --references), each
 beside its floor (one caption for all photographs) and its ceiling (a person). Writes, into --out:
     captions.json   the captions, in the COCO result format
     scores.json     the table's figures, and how varied the captions are
-The original, whatever its comments say, evaluated on the dev split; so does the default.
+
+By default this scores the dev split, as the original did (its comments say test).
 """
 
 from dataclasses import dataclass

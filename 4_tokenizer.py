@@ -1,9 +1,9 @@
-"""Step 4: the train descriptions' words become numbers.
+"""Step 4: give each word of the train descriptions a number.
 
     python 4_tokenizer.py --descriptions descriptions.txt --out tokenizer.pkl
 
 Reads descriptions.txt and the train list. Writes tokenizer.pkl: the number of each word, from 1 by falling frequency (those of the Keras
-`Tokenizer`), and the longest description's length in words, start and end token included.
+`Tokenizer`), and the length of the longest description in words, with the start and the end token.
 """
 
 from dataclasses import dataclass

@@ -1,12 +1,13 @@
-"""Step 6: several encoders through steps 1 to 3, each with several captioners, and one table that compares them.
+"""Step 6: compare encoders. Each goes through steps 1 to 3 with several captioners, and one table compares them all.
 
     python 6_ablation.py --encoders untrained=untrained.keras simclr=Pre-trained/simclr_encoder.keras --labelled imagenette
 
-Reads what steps 1 and 2 read, and encoder files; FILE.json beside FILE.keras may hold its "pretext task" and "data". Writes, into --out:
-    ablation.csv, ablation.md, ablation.html   the table; in the page also plots, and photographs whose captions you can mark
+Reads what steps 1 and 2 read, and encoder files. FILE.json beside FILE.keras may hold its "pretext task" and "data". Writes, into --out:
+    ablation.csv, ablation.md, ablation.html   the table; the page also has plots, and photographs whose captions you can mark
     scores.png, losses.png, neighbours.png     the plots; the last with --labelled only
     NAME-FINGERPRINT/                          features and summary.json of an encoder, and a folder seed-N for each captioner
-What is computed is not computed again: kill it, or add encoders or seeds, and the same command goes on.
+
+Nothing is computed twice: kill it, or add encoders or seeds, and the same command goes on.
 """
 
 import random
