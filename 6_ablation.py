@@ -10,22 +10,17 @@ Reads what steps 1 and 2 read, and encoder files. FILE.json beside FILE.keras ma
 Nothing is computed twice: kill it, or add encoders or seeds, and the same command goes on.
 """
 
-import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from captioning.ablation import comparison, plots, study
+from captioning.ablation import results, study
 from captioning.ablation.study import Data, Study
-from captioning.captions import Cleaning, read_results
-from captioning.pages import ablation_page
+from captioning.captions import Cleaning
 from captioning.splits import describe
 from captioning.train import Recipe, read_data
 from core import devices, disk, keras_files, settings
 from encoders import encoder_file, evaluate, extract
-
-EXAMPLES = 12  # photographs on the page
 
 
 @dataclass(frozen=True)
@@ -87,7 +82,8 @@ def main(arguments: list[str] | None = None) -> None:
         encoder_file.read(path)  # so that hours of work on one do not come before a mistake in the next
     with disk.locked(config.out):
         data = study.read(config.captions, config.photographs, lists, config.out, config.cleaning)
-        compare([carry_out(name, path, data, config) for name, path in encoders.items()], data, config)
+        studies = [carry_out(name, path, data, config) for name, path in encoders.items()]
+        results.write(config.out, studies, data)
 
 
 def carry_out(name: str, path: Path, data: Data, config: Settings) -> Study:
@@ -125,24 +121,6 @@ def judge(encoder: Any, folder: Path, config: Settings) -> dict[str, str | float
         known = {"labelled": labelled, "kNN top-1": found.neighbours, "linear top-1": found.linear}
         disk.write_json(stored, known)
     return disk.read_json(stored)
-
-
-def compare(studies: Sequence[Study], data: Data, config: Settings) -> None:
-    """Write the table in its three forms, the plots, and photographs with every encoder's caption."""
-    summaries = comparison.summarise(studies, data)
-    beside = disk.read_json(studies[0].runs[0] / "scores.json")
-    table, notes = comparison.table(summaries, beside), comparison.notes(beside, config.seeds)
-    disk.write_text(config.out / "ablation.csv", comparison.as_csv(table))
-    disk.write_text(config.out / "ablation.md", comparison.as_markdown(table, notes))
-    pictures = plots.draw(config.out, studies, summaries, beside)
-    examples = random.Random(0).sample(sorted(data.test), min(EXAMPLES, len(data.test)))
-    captions = {study.name: read_results(study.runs[0] / "captions.json") for study in studies}
-    shown = {data.photographs[image]: {name: given[image] for name, given in captions.items()} for image in examples}
-    ablation_page.write(config.out / "ablation.html", table, notes, pictures, shown)
-    print(f"\n{comparison.as_markdown(table, notes)}")
-    print(
-        f"wrote {config.out / 'ablation'}.csv, .md and .html: {len(studies)} encoders, {config.seeds} captioners each"
-    )
 
 
 if __name__ == "__main__":

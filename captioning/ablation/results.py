@@ -1,0 +1,29 @@
+"""The results of an ablation: its table in three forms, plots, and photographs with every encoder's caption."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from captioning.ablation import comparison, plots
+from captioning.ablation.study import Data, Study
+from captioning.captions import read_results
+from captioning.pages import ablation_page
+from core.disk import read_json, write_text
+
+EXAMPLES = 12  # photographs on the page
+
+
+def write(out: Path, studies: Sequence[Study], data: Data) -> None:
+    """Write ablation.csv, ablation.md and ablation.html, with the plots, into `out`, and print the table."""
+    summaries, seeds = comparison.summarise(studies, data), len(studies[0].runs)
+    beside = read_json(studies[0].runs[0] / "scores.json")
+    table, notes = comparison.table(summaries, beside), comparison.notes(beside, seeds)
+    write_text(out / "ablation.csv", comparison.as_csv(table))
+    write_text(out / "ablation.md", comparison.as_markdown(table, notes))
+    pictures = plots.draw(out, studies, summaries, beside)
+    examples = random.Random(0).sample(sorted(data.test), min(EXAMPLES, len(data.test)))
+    captions = {study.name: read_results(study.runs[0] / "captions.json") for study in studies}
+    shown = {data.photographs[image]: {name: given[image] for name, given in captions.items()} for image in examples}
+    ablation_page.write(out / "ablation.html", table, notes, pictures, shown)
+    print(f"\n{comparison.as_markdown(table, notes)}")
+    print(f"wrote {out / 'ablation'}.csv, .md and .html: {len(studies)} encoders, {seeds} captioners each")
