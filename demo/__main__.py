@@ -21,7 +21,7 @@ ENCODERS = """
 python -m demo.scenes --out {out}/world --count {count}
 python -m encoders.make --network resnet18 --stem small --weights untrained --size 96 --out {out}/untrained.keras
 python -m simclr.main --photographs {photographs} --only {text}/Flickr_8k.trainImages.txt
-    --size {size} --batch-size 64 --epochs 30 --out {out}/simclr_run
+    --size {size} --batch-size 64 --epochs {pretext_epochs} --out {out}/simclr_run
 """
 JIGSAW = """
 python -m jigsaw.to_hdf5 --photographs {photographs} --only {text}/Flickr_8k.trainImages.txt --size 96 --out {out}/photographs.h5
@@ -47,8 +47,8 @@ python 6_ablation.py --encoders {encoders} --photographs {photographs} --caption
     --test-images {text}/Flickr_8k.testImages.txt --learning-rate 0.003 --epsilon 1e-7
     --epochs {epochs} --patience {patience} --seeds 2 --out {out}/ablation
 """
-QUICK = {"count": 600, "size": 32, "epochs": 10, "patience": 2}
-FULL = {"count": 1200, "size": 48, "epochs": 20, "patience": 3}
+QUICK = {"count": 700, "size": 32, "pretext_epochs": 35, "epochs": 12, "patience": 2}
+FULL = {"count": 1200, "size": 48, "pretext_epochs": 30, "epochs": 20, "patience": 3}
 CLOSING = """
 Look at
     {out}/ablation/ablation.html   the encoders, compared by their captions; mark some yourself
