@@ -1,27 +1,27 @@
 """The house: imports run one way and in no circle, folders and files are small, and an extension is one file and one word in a tuple."""
 
 import ast
+import importlib
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType
 
-import keras
 import numpy as np
 import pytest
-from keras import layers
 
-from captioning import captioner_file, captions, decoding, scores
+from captioning import batches, captioner_file, captions, decoding, scores, train
 from captioning.metrics import bleu
 from captioning.metrics.protocol import Protocol
 from captioning.metrics.text import Text
 from captioning.tokenizer import Tokenizer
-from encoders import convert
-from encoders.networks.loading import Found, Preprocessing
+from encoders import convert, encoder_file
 from encoders.tensors.tensor import Tensor
-from tests.conftest import ROOT
+from tests.conftest import ROOT, draw_classes
 
 FLOORS = {  # what each package may import, beside itself
     "core": set(),
@@ -107,75 +107,74 @@ def test_onednn_is_on_in_a_fresh_process(command):
     assert "1 when it is imported" in run.stdout, run.stdout + run.stderr
 
 
-# An extension is one file (here a namespace in its place) and one word in a tuple. -------------------------------------
+# An extension is one file, here CONTRIBUTING.md's example, and one word in a tuple. -------------------------------------
 
 
-def test_a_family_of_checkpoints_is_one_file(monkeypatch):
-    def find(tensors):
-        if "toy" in tensors:
-            yield Found("", "a toy", None, {"toy": tensors["toy"]}, lambda layer, variable: layer)
+@pytest.fixture
+def extension(tmp_path, monkeypatch) -> Callable[[str], ModuleType]:
+    """Import CONTRIBUTING.md's example of a kind of extension: `extension("A metric")`."""
 
-    def build(found, stem=None):
-        photographs = keras.Input((None, None, 3))
-        network = keras.Model(
-            photographs, layers.Dense(2, use_bias=False)(layers.GlobalAveragePooling2D()(photographs))
-        )
-        network.set_weights([found.tensors["toy"].read()])
-        return network
+    def load(kind: str) -> ModuleType:
+        section = (ROOT / "CONTRIBUTING.md").read_text("utf-8").split(f"## {kind}\n")[1].split("\n## ")[0]
+        (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+        (tmp_path / "extension.py").write_text(code, "utf-8")
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "extension", raising=False)
+        return importlib.import_module("extension")
 
-    toy = SimpleNamespace(NAME="toys", find=find, build=build, PREPROCESSING=Preprocessing(lambda network: 8, 0, 1))
+    return load
+
+
+def test_a_family_of_checkpoints_is_one_file(extension, monkeypatch):
+    toy = extension("An encoder family")
     monkeypatch.setattr(convert, "FAMILIES", (*convert.FAMILIES, toy))
     weights = np.arange(6.0).reshape(3, 2)
-    family, found = convert.find({"toy": Tensor((3, 2), lambda: weights)})
+    family, found = convert.find({"toy.weight": Tensor((3, 2), lambda: weights)})
     features = np.asarray(convert.build(family, found)(np.ones((1, 4, 4, 3))))
     assert family is toy and features == pytest.approx(weights.sum(0)[None])
 
 
-def test_a_form_of_captions_is_one_file(monkeypatch, tmp_path):
-    toy = SimpleNamespace(
-        NAME="toys",
-        fits=lambda head: head.startswith("toy"),
-        captions=lambda path: iter([("a.jpg", "A dog"), ("a.jpg", "A cat")]),
-    )
-    monkeypatch.setattr(captions, "FORMATS", (*captions.FORMATS, toy))
-    (tmp_path / "toy.txt").write_text("toy")
-    assert captions.read_captions(tmp_path / "toy.txt") == {"a": ["A dog", "A cat"]}
+def test_a_form_of_captions_is_one_file(extension, monkeypatch, tmp_path):
+    monkeypatch.setattr(captions, "FORMATS", (*captions.FORMATS, extension("A caption format")))
+    (tmp_path / "toy.txt").write_text("a.jpg: A dog: brown\na.jpg: A cat\n", "utf-8")
+    assert captions.read_captions(tmp_path / "toy.txt") == {"a": ["A dog: brown", "A cat"]}
 
 
-def test_a_metric_is_one_file():
-    toy = SimpleNamespace(
-        NAMES=("words",),
-        WIDTH=1,
-        statistics=lambda references, protocol: lambda texts: np.array([[len(text.words)] for text in texts]),
-        values=lambda means, protocol: means,
-    )
-    protocol = Protocol("toy", (bleu, toy), scores.EQUAL_WEIGHTS, fewest=0)
+def test_a_metric_is_one_file(extension):
+    protocol = Protocol("toy", (bleu, extension("A metric")), scores.EQUAL_WEIGHTS, fewest=0)
     lines = scores.evaluate(protocol, [Text("a dog"), Text("a big cat")], [[Text("a dog")]] * 2, Text("dog"))
     assert lines["system"]["words"] == 2.5 and lines["floor"]["words"] == 1 and "BLEU-4" in lines["system"]
 
 
-def test_a_captioner_is_one_file(monkeypatch, tmp_path):
-    """A captioner that counts up to the feature's first number, whatever the words so far."""
-
-    class Stepper:
-        def __init__(self, model):
-            self.size = model.output_shape[-1]
-
-        def start(self, features):
-            return (np.asarray(features, "float32"), np.zeros(len(features)))
-
-        def step(self, state, words):
-            features, count = state
-            next_words = np.where(count < features[:, 0], 3, 2)
-            return np.log(np.eye(self.size)[next_words] * 0.9 + 0.01), (features, count + 1)
-
-    feature, words = keras.Input((2,), name="feature"), keras.Input((None,), dtype="int32", name="words")
-    word = layers.Embedding(4, 4, name="toy")(words)
-    model = keras.Model([feature, words], layers.Softmax()(word))
-    toy = SimpleNamespace(NAME="toy", LAYERS=frozenset({"toy"}), Stepper=Stepper)
+def test_a_captioner_is_one_file(extension, monkeypatch, tmp_path):
+    """It learns that photographs of one kind are of dogs and those of the other of cats; a word at a time it gives what the model gives."""
+    toy = extension("A captioner")
     monkeypatch.setattr(captioner_file, "MODELS", (*captioner_file.MODELS, toy))
-    tokenizer = Tokenizer({"startseq": 1, "endseq": 2, "dog": 3}, 9)
+    monkeypatch.setattr(train.merge, "trainer", toy.trainer)
+    tokenizer = Tokenizer({"startseq": 1, "endseq": 2, "dog": 3, "cat": 4}, 4)
+    photographs = {"a": np.array([[1.0, 0]], "float32"), "b": np.array([[0, 1.0]], "float32")}
+    data = batches.gather({"a": ["dog"] * 4, "b": ["cat"] * 4}, photographs, tokenizer)
+    model = toy.build((2,), tokenizer.vocabulary_size)
+    trained = train.compiled_trainer(model, 0.5, 1e-7, None)
+    losses = trained.fit(data.ordered(4), epochs=8, verbose=0).history["loss"]
+    assert losses[-1] < losses[0] / 10
+
     captioner_file.write(tmp_path / "toy.keras", model, tokenizer, None)
-    found = captioner_file.read(tmp_path / "toy.keras")
-    texts = [caption.text for caption in decoding.caption(found.model, np.array([[3.0, 0], [1.0, 0]]), found.tokenizer)]
-    assert texts == ["dog dog dog", "dog"]
+    found, features = captioner_file.read(tmp_path / "toy.keras"), np.eye(2, dtype="float32")
+    texts = [caption.text for caption in decoding.caption(found.model, features, found.tokenizer)]
+    assert texts == ["dog", "cat"]
+    stepper, words = toy.Stepper(found.model), np.array([1, 4])
+    logits, _ = stepper.step(stepper.start(features), words)
+    assert np.exp(logits) / np.exp(logits).sum(1, keepdims=True) == pytest.approx(
+        np.asarray(found.model([features, words[:, None]]))[:, 0], rel=1e-4
+    )
+
+
+def test_a_method_is_one_file(extension, tmp_path):
+    folder = draw_classes(tmp_path / "patches", 8)
+    words = "--width 4 --size 16 --stored 20 --encoder-size 24 --batch-size 8 --epochs 2"
+    extension("A method of pre-training").main(
+        [*words.split(), "--photographs", str(folder), "--out", str(tmp_path / "out")]
+    )
+    assert encoder_file.read(tmp_path / "out" / "encoder.keras").output_shape == (None, 32)
+    assert (tmp_path / "out" / "history.csv").read_text().startswith("epoch,accuracy,loss")

@@ -7,7 +7,7 @@
 # Reads Flickr8k and imagenette (github.com/fastai/imagenette, 160 pixels) in this folder.
 set -euo pipefail
 
-find imagenette/train -name '*.JPEG' -printf '%f\n' | sort > imagenette_train.txt
+find imagenette/train -name '*.JPEG' | sed 's|.*/||' | sort > imagenette_train.txt  # names without folders
 python -m jigsaw.to_hdf5 --photographs Flicker8k_Dataset imagenette/train --only Flickr8k_text/Flickr_8k.trainImages.txt imagenette_train.txt \
   --size 128 --out photographs.h5
 python -m jigsaw.main --photographs photographs.h5 --network resnet18 --size 128 --batch-size 128 --optimizer adamw --grey 0.5 \
