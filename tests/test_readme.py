@@ -44,7 +44,8 @@ def check(command: str, script: Callable[[str], ModuleType]) -> None:
     settings.from_command_line(module.Settings, [word for word in words if not re.fullmatch(r"\.\.\.|\[.*\]", word)])
 
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "Pre-trained/README.md", *sorted(ROOT.glob("docs/*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *(ROOT / name / "README.md" for name in ("Examples", "Pre-trained"))]
+PAGES += sorted(ROOT.glob("docs/*.md"))
 RECIPES = sorted(ROOT.glob("docs/recipes/*.sh"))
 FOLDERS = ("encoders", "captioning", "pretext", "simclr", "jigsaw", "demo", "benchmarks", "docs")
 PROGRAMS = [
@@ -57,7 +58,12 @@ PROGRAMS = [
     ),
 ]
 TEXTS = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in (*PAGES, *RECIPES, *PROGRAMS)}
-SILENT = ("CONTRIBUTING.md", "docs/troubleshooting.md", "docs/files.md")  # pages that need name no command
+SILENT = (
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "docs/troubleshooting.md",
+    "docs/files.md",
+)  # pages that need name no command
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -107,14 +113,29 @@ def test_the_readme_is_one_page():
     assert all(len(line) <= (300 if line.startswith("|") else 200) for line in lines)
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(path):
+    for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", path.read_text("utf-8")):
+        page = path.parent / target if target else path
+        assert page.exists(), target
+        assert not anchor or anchor in anchors(page), f"{target}#{anchor}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_named_files_are_there(path):
+    folders = [folder for folder in ROOT.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
+    files = [*ROOT.iterdir(), *(file for folder in folders for file in folder.rglob("*"))]
+    there = "".join(f"/{file.relative_to(ROOT).as_posix()}\n" for file in files)
     text = path.read_text("utf-8")
-    for target in re.findall(r"\]\(([^)#]+)\)", text):
-        assert (path.parent / target).exists(), target
-    named = set(re.findall(r"`([\w./-]+\.(?:py|md|cff|yml|toml|sh))`", text))
-    missing = {name for name in named if not (ROOT / name).exists() and not any(ROOT.glob(f"**/{name}"))}
-    assert not [name for name in missing if not name.endswith("toy.py")]
+    named = re.findall(r"`([\w./-]+\.(?:py|md|cff|yml|toml|sh)|[\w-]+/[\w./-]+\.csv)`", text)
+    examples = set(re.findall(r"^`([\w/]+\.py)`", text, re.MULTILINE)) if path.name == "CONTRIBUTING.md" else set()
+    assert not [name for name in {*named} - examples if f"/{name}\n" not in there]
 
 
 def test_the_three_lines_of_python_run(monkeypatch):

@@ -52,13 +52,14 @@ def describe(run: Path) -> list[Described]:
     ]
 
 
-def draw_gallery(path: Path, described: Sequence[Described]) -> None:
-    """Draw the scenes with their captions below."""
-    figure = Figure(figsize=(10, 5.4), layout="constrained")
-    for axes, scene in zip(figure.subplots(2, COUNT // 2).flat, described, strict=True):
-        axes.imshow(scene.pixels)
+def pictures_above_captions(path: Path, shown: Sequence[tuple[np.ndarray, str]], columns: int) -> None:
+    """Draw pictures, uint8 (H, W, 3), with their captions below."""
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(2.5 * columns, 2.7 * rows), layout="constrained")
+    for axes, (pixels, caption) in zip(figure.subplots(rows, columns).flat, shown, strict=True):
+        axes.imshow(pixels)
         axes.set(xticks=[], yticks=[], frame_on=False)
-        axes.set_xlabel(textwrap.fill(scene.caption.text, 28), fontsize=10)
+        axes.set_xlabel(textwrap.fill(caption, 28), fontsize=10)
     save(path, figure)
 
 

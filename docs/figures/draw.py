@@ -1,8 +1,9 @@
-"""Draw the pictures of README and docs from real results on drawn scenes: no photograph of a data set is in them.
+"""Draw the pictures of README and docs from real results. No photograph of a data set is in them: they show drawn scenes, and Examples/.
 
     python -m docs.figures.draw --demo demo-run --ablation ablation --jigsaw jigsaw_run
 
 Reads Pre-trained/, a run of the demo, of step 6 and of jigsaw.main; a picture whose run is not named stays as it is. Writes, beside this file:
+    examples.png                                                 what the shipped captioner says of the photographs in Examples/
     simclr_curves.png, simclr_views.png, simclr_neighbours.png   the shipped encoder's training, views and neighbours
     pipeline.png, gallery.png, demo_ablation.png                 the steps, and captions, of the demo's first new scenes; its table
     ablation.png                                                 the table of a run of step 6
@@ -17,10 +18,12 @@ from random import Random
 import numpy as np
 from PIL import Image
 
+from captioning.describe import Describer
 from core import devices, disk, settings
 from demo import pictures, scenes
 from docs.figures import comparison_figure, demo_figures
-from encoders import encoder_file
+from docs.figures.demo_figures import pictures_above_captions
+from encoders import encoder_file, photographs
 from encoders.extract import Network
 from jigsaw import encoder, maximal_hamming
 from jigsaw.watch import draw_puzzles
@@ -29,7 +32,7 @@ from pretext.watch import draw_curves
 from simclr import watch
 
 FOLDER = Path(__file__).parent
-TRAINED = FOLDER.parents[1] / "Pre-trained"
+TRAINED, EXAMPLES = (FOLDER.parents[1] / name for name in ("Pre-trained", "Examples"))
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,11 @@ def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     devices.prepare()
     draw_simclr()
+    draw_examples(FOLDER / "examples.png")
     if config.demo:
         described = demo_figures.describe(config.demo)
         demo_figures.draw_pipeline(FOLDER / "pipeline.png", described[:3])
-        demo_figures.draw_gallery(FOLDER / "gallery.png", described)
+        pictures_above_captions(FOLDER / "gallery.png", [(scene.pixels, scene.caption.text) for scene in described], 4)
         comparison_figure.draw(FOLDER / "demo_ablation.png", config.demo / "ablation" / "ablation.csv")
     if config.ablation:
         comparison_figure.draw(FOLDER / "ablation.png", config.ablation / "ablation.csv")
@@ -70,6 +74,14 @@ def draw_simclr() -> None:
     draw_curves(FOLDER / "simclr_curves.png", history(), ("loss",), ("accuracy", "spread", "knn"))
     watch.draw_views(FOLDER / "simclr_views.png", pixels, Recipe(64, 0.2, 0.5, blur=0.2), seed=0, count=12)
     watch.draw_neighbours(FOLDER / "simclr_neighbours.png", network, pixels, count=3)
+
+
+def draw_examples(path: Path) -> None:
+    """Draw the photographs of Examples/ with the shipped captioner's captions below, as step 5 gives them."""
+    describer = Describer(TRAINED / "simclr_encoder.keras", TRAINED / "captioner.keras")
+    captions, _ = describer.all_of(photographs.list_photographs(EXAMPLES), beam=1)
+    shown = [(np.asarray(photographs.open_rgb(photograph)), caption.text) for photograph, caption in captions.items()]
+    pictures_above_captions(path, shown, 3)
 
 
 def history() -> dict[str, list[float]]:

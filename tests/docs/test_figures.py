@@ -40,7 +40,7 @@ def test_the_pipeline_and_the_gallery_show_every_scene(tmp_path):
     drawn = random.integers(0, 256, (demo_figures.COUNT, 96, 128, 3), "uint8")
     described = [demo_figures.Described(pixels, random.normal(size=32), caption, "A dog .") for pixels in drawn]
     demo_figures.draw_pipeline(tmp_path / "pipeline.png", described[:3])
-    demo_figures.draw_gallery(tmp_path / "gallery.png", described)
+    demo_figures.pictures_above_captions(tmp_path / "gallery.png", [(pixels, "a dog") for pixels in drawn], 4)
     for name in ("pipeline.png", "gallery.png"):
         before = (tmp_path / name).stat().st_size
         draw.shrink(tmp_path / name)
