@@ -1,4 +1,4 @@
-"""Whole captions as batches: captions of like length together, padded on the right, all their next words at once."""
+"""Batches of whole captions. Captions of similar length come together, padded on the right, with all their next words as targets."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence

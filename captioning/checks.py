@@ -1,4 +1,4 @@
-"""Agreement: whether files that several steps wrote, or that people dropped in, belong together."""
+"""Checks: do the files that steps wrote, or that people dropped in, belong together?"""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What steps 1 to 5 check before they work, all at once and without the work."""
+"""The checks that steps 1 to 5 make before they work, all at once and without the work."""
 
 import shutil
 from collections.abc import Callable, Sequence

@@ -105,6 +105,7 @@ def test_onednn_is_on_in_a_fresh_process(command):
         [sys.executable, "-c", WATCH, command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
     )
     assert "1 when it is imported" in run.stdout, run.stdout + run.stderr
+    assert not run.stderr
 
 
 # An extension is one file, here CONTRIBUTING.md's example, and one word in a tuple. -------------------------------------

@@ -1,4 +1,4 @@
-"""The ablation: encoders, each through steps 1 to 3 with several captioners, of which nothing finished is done again.
+"""Step 6: each encoder goes through steps 1 to 3 with several captioners. What is finished is not done again.
 
 Each encoder has a folder, named by its name and fingerprint, with features.pkl, extracted.json (of which photographs), encoder.json,
 minutes.json and a folder seed-N for each captioner: what step 2 writes, captions.json, minutes.json and, last, scores.json.

@@ -1,4 +1,4 @@
-"""Tensors of PyTorch's files, read without PyTorch: whatever else their pickles name is inert."""
+"""Tensors of PyTorch's files, read without PyTorch. Everything else that their pickles name is inert."""
 
 import math
 import mmap

@@ -1,5 +1,6 @@
 """Two processes that train together end at the losses of one with the whole batch, and so they do when one was killed on the way."""
 
+import importlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -95,6 +97,14 @@ def train(folder: Path, name: str, out: Path, count: int, kill: tuple[int, int] 
     return [End(*end, log) for end, log in zip(json.loads(ends), logs, strict=True)]
 
 
+def train_alone(folder: Path, name: str, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train without other workers, in this process, as `train` does."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(keras.layers.Dropout, "call", lambda self, inputs, training=False: inputs)
+    module, *words = COMMANDS[name].split()
+    importlib.import_module(module).main([*words, "--out", str(out)])
+
+
 def free_ports(count: int) -> list[int]:
     sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
     ports = [one.getsockname()[1] for one in sockets]
@@ -103,8 +113,8 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def test_two_workers_train_as_one(world, tmp_path):
-    train(world, "jigsaw", tmp_path / "one", 1)
+def test_two_workers_train_as_one(world, tmp_path, monkeypatch):
+    train_alone(world, "jigsaw", tmp_path / "one", monkeypatch)
     ends = train(world, "jigsaw", tmp_path / "two", 2)
     assert_same(tmp_path / "one", tmp_path / "two", ends)
     one, two = ({path.name for path in (tmp_path / place).iterdir()} for place in ("one", "two"))
@@ -113,8 +123,8 @@ def test_two_workers_train_as_one(world, tmp_path):
 
 
 @pytest.mark.parametrize("number", [0, 1] if "SOAK_KILLS" in os.environ else [0])  # 1 is missed only after 20 seconds
-def test_workers_stop_when_one_is_killed_and_go_on_to_the_losses_of_one(number, world, tmp_path):
-    train(world, "simclr", tmp_path / "one", 1)
+def test_workers_stop_when_one_is_killed_and_go_on_to_the_losses_of_one(number, world, tmp_path, monkeypatch):
+    train_alone(world, "simclr", tmp_path / "one", monkeypatch)
     ends = train(world, "simclr", tmp_path / "two", 2, kill=(number, 1))
     killed, other = ends[number], ends[1 - number]
     assert killed.status == -signal.SIGKILL and other.time - killed.time < 60
