@@ -15,10 +15,10 @@ PROCESSORS = Path("/proc/cpuinfo")
 
 
 def prepare(policy: Policy = "float32") -> None:
-    """Build layers from now on in this precision; let a GPU's memory grow as needed, and the GPU add up in the same order each time."""
+    """Set the precision of layers built from now on. A GPU takes memory as needed, and computes the same each time."""
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     keras.config.set_dtype_policy(policy)
-    if tf.config.list_physical_devices("GPU"):  # on processors all that is computed is the same each time as it is
+    if tf.config.list_physical_devices("GPU"):  # processors compute the same each time without it
         tf.config.experimental.enable_op_determinism()
 
 
@@ -40,9 +40,9 @@ def faster_in_bfloat16() -> bool:
 def strategy(batch_size: int) -> tf.distribute.Strategy:
     """Return one device, all GPUs of this machine, or those of all workers: each then takes its part of a batch.
 
-    With several workers it is to be made before the first tensor, and waits for all of them.
+    With several workers, call this before the first tensor is made; it waits for all of them.
 
-    :raises InputError: the devices cannot have equal parts, TF_CONFIG has another form, or an address in it cannot be had.
+    :raises InputError: the devices cannot have equal parts, TF_CONFIG has another form, or an address in it is in use.
     """
     if workers.worker().count > 1:
         chosen = _of_workers()

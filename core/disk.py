@@ -1,4 +1,4 @@
-"""Whole files or none: what is written gets its name only once it is complete, and one run at a time writes into a folder."""
+"""Whole files or none: a file gets its name only once it is complete. One run at a time writes into a folder."""
 
 import io
 import json
@@ -17,7 +17,7 @@ EXPANSION = 16  # a file's content may claim so many times the file's size, and 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; what was written there takes the name `path` if, and only if, the block succeeds."""
+    """Yield a temporary name beside `path`. If the block succeeds, the file is renamed to `path`; otherwise it is deleted."""
     path = Path(path)
     make_folder(path.parent)
     temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
@@ -58,9 +58,9 @@ class PatientFile(io.FileIO):
 
 @contextmanager
 def locked(folder: Path, name: str = ".lock") -> Iterator[None]:
-    """Keep the folder, or what in it has this lock's name, to one run at a time; a killed run leaves no lock behind.
+    """Let only one run at a time hold this lock of the folder. A killed run leaves no lock behind.
 
-    :raises InputError: another run holds it, or there is a file in the folder's place.
+    :raises InputError: another run holds it, or `folder` is a file.
     """
     make_folder(folder)
     lock = FileLock(folder / name, blocking=False)
@@ -79,7 +79,7 @@ def locked(folder: Path, name: str = ".lock") -> Iterator[None]:
 def make_folder(folder: Path) -> None:
     """Make the folder and its parents, where they do not exist.
 
-    :raises InputError: there is a file in the place of one.
+    :raises InputError: one of them is a file.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write the text in UTF-8, all or nothing; half a character, as of a name in another encoding, as its escape (JSON's own)."""
+    """Write the text in UTF-8, all or nothing. Bytes of a name in another encoding become escapes, as in JSON."""
     write_bytes(path, text.encode(errors="backslashreplace"))
 
 

@@ -35,7 +35,7 @@ MOST_LAYERS = 3000  # of a model; the deepest of keras.applications have about a
 
 
 def write(path: Path, model: keras.Model, *, bits: int = 24) -> None:
-    """Write a model as a .keras file, all or nothing, its weights rounded to so many significant bits: 11, float16's, halve the file.
+    """Write a model as a .keras file, all or nothing. Its weights are rounded to `bits` significant bits; 11, as float16 has, halve the file.
 
     :raises InputError: the path ends otherwise, or cannot be written.
     """
@@ -70,7 +70,7 @@ def _compact(path: Path, bits: int) -> None:
 
 
 def _rounded(array: np.ndarray, bits: int) -> np.ndarray:
-    """Round float32 to the nearest with fewer than 24 significant bits, whatever the exponent; other types stay as they are."""
+    """Round float32 numbers to `bits` significant bits, for any exponent. Other types are not changed."""
     if array.dtype != np.float32:
         return array
     unit = 1 << (24 - bits)
@@ -107,7 +107,7 @@ def read(path: Path) -> keras.Model:
 
 
 def _check_archive(path: Path) -> int:
-    """Return how many numbers a .keras file holds; refuse members that no model needs and absurd sizes."""
+    """Return how many numbers a .keras file holds. Members that no model needs and absurd sizes are refused."""
     if not Path(path).is_file():
         raise InputError(
             f"expected a .keras file at {path}, found {'a folder' if Path(path).is_dir() else 'nothing'}; check the path"
@@ -155,14 +155,14 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def without_memory(function: Callable[[], Result]) -> Result:
-    """Return what a function makes of models that it builds, whose weights have shapes, but neither values nor memory."""
+    """Call a function that builds models, without memory for their weights: these have shapes, but no values."""
     import keras
 
     def scoped() -> Result:
         with keras.StatelessScope(initialize_variables=False):
             return function()
 
-    with ThreadPoolExecutor(1) as thread:  # with which Keras forgets the variables that never get a value
+    with ThreadPoolExecutor(1) as thread:  # Keras forgets the variables without values when the thread ends
         return thread.submit(scoped).result()
 
 

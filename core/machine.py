@@ -59,7 +59,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def shortages(folder: Path, room: float, memory: float) -> list[str]:
-    """Say what this machine lacks for a step that writes `room` bytes into a folder and needs about `memory` bytes."""
+    """Return what this machine lacks for a step that writes `room` bytes into a folder and needs about `memory` bytes."""
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     available = {
         f"on the disk of {folder}": (room, shutil.disk_usage(existing).free),

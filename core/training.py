@@ -85,7 +85,7 @@ def fit(
 
 
 class Best(keras.callbacks.Callback):
-    """Hands a file's name to `write` whenever the monitored value is the best so far.
+    """Calls `write` with a file's name whenever the monitored value is the best so far.
 
     :param path: its name is a pattern such as `model-ep{epoch:03d}-loss{loss:.3f}.keras`; epochs count from 1.
     """
@@ -105,7 +105,7 @@ class Best(keras.callbacks.Callback):
 
 
 class Average(keras.callbacks.SwapEMAWeights):
-    """Puts the moving average that an optimizer keeps in the weights' place, for validation and for the callbacks after it."""
+    """Puts the optimizer's moving average in place of the weights, for validation and for the callbacks after it."""
 
     def __init__(self):
         super().__init__(swap_on_epoch=True)
@@ -117,7 +117,7 @@ class Average(keras.callbacks.SwapEMAWeights):
 
 
 class StopAtNaN(keras.callbacks.Callback):
-    """Stops a run whose numbers are no longer numbers, before any other callback can save them."""
+    """Stops a run at the first NaN or infinite number, before any other callback can save it."""
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
         self.check(logs["loss"], f"the loss at batch {batch + 1}")
@@ -164,7 +164,7 @@ class Checkpoint(keras.callbacks.Callback):
         super().__init__()
         self.path = folder / CHECKPOINT
         self.callbacks = callbacks
-        self.identity = json.loads(json.dumps(identity, default=str))  # as it comes back from a checkpoint
+        self.identity = json.loads(json.dumps(identity, default=str))  # as a checkpoint returns it
         self.history: History = {}
         self.memories: list[dict[str, Any]] = []
         self.stopped = False

@@ -27,13 +27,13 @@ Batch = TypeVar("Batch")
 
 
 class Worker(NamedTuple):
-    """One of `count` processes that train together, the `number`-th from 0."""
+    """Worker `number`, counted from 0, of `count` processes that train together."""
 
     number: int = 0
     count: int = 1
 
     def part(self, batch: Batch) -> Batch:
-        """Return what this worker takes of a batch of photographs, or of what belongs to them: every `count`-th."""
+        """Return this worker's part of a batch: every `count`-th element."""
         return batch[self.number :: self.count]
 
     def folder(self, out: Path) -> Path:
@@ -45,7 +45,7 @@ ALONE = Worker()
 
 
 def worker() -> Worker:
-    """Return which worker of how many this process is: what the variable TF_CONFIG says, or the only one.
+    """Return this process's number and the count of workers, from the variable TF_CONFIG; without it, the only worker.
 
     :raises InputError: TF_CONFIG has another form.
     """
@@ -70,7 +70,7 @@ def worker() -> Worker:
 
 
 def worker_of(strategy: tf.distribute.Strategy) -> Worker:
-    """Return which worker of how many this process is under a strategy, whatever TF_CONFIG says to other scripts."""
+    """Return this process's worker under a strategy. TF_CONFIG counts only for a strategy of several workers."""
     return worker() if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) else ALONE
 
 

@@ -35,7 +35,7 @@ class Labelled(NamedTuple):
 
 
 def load(sources: Sequence[Path], size: tuple[int, int], folder: Path, lists: Sequence[Path] = ()) -> np.ndarray:
-    """Return photographs as a read-only map of uint8 (N, *size, 3), made once in `folder`; files that cannot be read are skipped.
+    """Return photographs as a read-only memory map, uint8 (N, *size, 3), made once in `folder`. Unreadable files are skipped.
 
     :param sources: folders, searched recursively, or one HDF5 file with the uint8 dataset `train_img` of jigsaw.to_hdf5.
     :param lists: files that name photographs; those in folders whose id is in none of them are left out.
@@ -75,7 +75,7 @@ def select(sources: Sequence[Path], lists: Sequence[Path] = ()) -> list[Path]:
 
 
 def decode(paths: Sequence[Path], read: Callable[[Path], np.ndarray]) -> Iterator[np.ndarray | Unreadable]:
-    """Yield what `read` makes of each photograph, in order, or why it cannot be read; threads read ahead."""
+    """Yield the result of `read` for each photograph, in order, or why it cannot be read. Threads read ahead."""
 
     def attempt(path: Path) -> np.ndarray | Unreadable:
         try:
@@ -215,7 +215,7 @@ def _kept(
     version: object,
     decoded: Iterator[np.ndarray | Unreadable],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pixels of `decoded`, which is used only if no run before this has left them in the folder, and their indices."""
+    """Return the pixels of `decoded`, and their indices. Pixels that an earlier run has written into the folder are used instead."""
     key = hashlib.sha256(repr((size, names, version)).encode()).hexdigest()[:12]
     path = folder / f"photographs-{size[0]}x{size[1]}-{key}.bin"
     report = path.with_suffix(".json")
@@ -232,7 +232,7 @@ def _kept(
 
 
 def _is_whole(path: Path, count: int, size: tuple[int, int]) -> bool:
-    """Tell whether a run has left the pixels of `count` photographs, but for those that its report, written last, calls skipped."""
+    """Tell whether an earlier run has written the pixels of all `count` photographs, except those that its report lists as skipped."""
     try:
         skipped = disk.read_json(path.with_suffix(".json"))["skipped"]
         return path.stat().st_size == (count - len(skipped)) * math.prod(size) * 3

@@ -1,4 +1,4 @@
-"""Judge encoders by what their frozen features know of classes, beside the same networks untrained.
+"""Judge encoders: how well do their frozen features predict classes, beside the same networks untrained?
 
     python -m encoders.evaluate --encoder encoder.keras --train imagenette/train --test imagenette/val
 
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def encoders(paths: tuple[Path, ...], untrained: bool, seed: int) -> Iterator[tuple[str, keras.Model]]:
-    """Yield each encoder with its name, followed, if asked for, by what it was before training."""
+    """Yield each encoder with its name and, if asked for, the same network untrained."""
     for path in paths:
         encoder = encoder_file.read(path)
         yield str(path), encoder
@@ -85,7 +85,7 @@ def encoders(paths: tuple[Path, ...], untrained: bool, seed: int) -> Iterator[tu
 
 
 def forget(encoder: keras.Model, seed: int) -> keras.Model:
-    """Return an encoder's configuration built anew: weights drawn by its layers' initializers, batch statistics of drawn photographs.
+    """Return an encoder with the same layers, new random weights, and the batch statistics of drawn photographs.
 
     Preprocessing stays, also where it is a layer whose mean and variance count as weights.
     """
@@ -136,7 +136,7 @@ def table(scores: list[Scores]) -> str:
 def features(
     compute: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray, name: str | None = None, batch_size: int = 64
 ) -> np.ndarray:
-    """Return the features of photographs, uint8 (N, H, W, 3), as float32 (N, D), under a progress bar if there is a name for it."""
+    """Return the features of photographs, uint8 (N, H, W, 3), as float32 (N, D), with a progress bar if it has a name."""
     starts = bar(range(0, len(pixels), batch_size), name, unit=" batches", disable=True if name is None else None)
     return np.concatenate([compute(pixels[start : start + batch_size]) for start in starts])
 

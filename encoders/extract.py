@@ -34,7 +34,7 @@ class Extraction(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What became of one batch of files."""
+    """The result of one batch of files."""
 
     reasons: np.ndarray  # (B,) text: why a file could not be read, empty where it could
     features: np.ndarray  # float32 (R, D) of the R files that could
@@ -53,7 +53,7 @@ class Network:
     def __init__(self, encoder: keras.Model, precision: Precision = "float32", batch_size: int = 32):
         (_, self.height, self.width, _), (_, self.dimension) = encoder.input_shape, encoder.output_shape
         self.batch_size = batch_size
-        self.at_once = 1 if devices.has_gpu() else 2  # a batch has the core that another leaves idle
+        self.at_once = 1 if devices.has_gpu() else 2  # one batch uses the core that the other leaves idle
         if precision == "bfloat16":
             fast = folded(encoder, winograd=False, narrow=_narrow(encoder))
         else:
@@ -81,9 +81,9 @@ class Network:
 
 
 def _narrow(encoder: keras.Model) -> set[str]:
-    """Name the layers to compute in bfloat16: those after the first quarter of the convolutions, but the last, which averages.
+    """Return the names of the layers to compute in bfloat16: all after the first quarter of the convolutions, except the last, which averages.
 
-    They begin after the last layer in that quarter whose output is all that the rest takes: where a residual block ends.
+    They begin where a residual block ends: after the last layer of that quarter whose output alone feeds the rest.
     """
     line = list(leaves(encoder))  # each after those that it takes from
     taken = {giver: number for number, layer in enumerate(line) for giver in _givers(layer)}  # the last time
@@ -183,7 +183,7 @@ def _encode(network: Network, decoded: list[np.ndarray | Unreadable]) -> Batch:
 
 
 def _decode(paths: Iterable[Path], height: int, width: int, ahead: int) -> Iterator[np.ndarray | Unreadable]:
-    """Yield pixels (height, width, 3), or why there are none, in order; threads decode at most `ahead` files ahead."""
+    """Yield the pixels (height, width, 3) of each file, or why it has none, in order. Threads decode at most `ahead` files ahead."""
 
     def attempt(path: Path) -> np.ndarray | Unreadable:
         try:
@@ -195,7 +195,7 @@ def _decode(paths: Iterable[Path], height: int, width: int, ahead: int) -> Itera
 
 
 def _in_order(work: Callable[[Item], Result], items: Iterable[Item], threads: int, ahead: int) -> Iterator[Result]:
-    """Yield what becomes of each item, in order; threads work at most `ahead` items ahead."""
+    """Yield the result of `work` for each item, in order. Threads work at most `ahead` items ahead."""
     with ThreadPoolExecutor(threads) as pool:
         waiting = deque()
         for item in items:
@@ -261,7 +261,7 @@ def _append(file: BinaryIO, *arrays: np.ndarray) -> None:
 
 
 def _whole_batches(file: BinaryIO, identity: bytes) -> list[Batch]:
-    """Return the whole batches of an earlier run with this identity, and leave the file ready for the next one."""
+    """Return the whole batches of an earlier run with this identity, and set the file to where the next batch goes."""
     done, end = [], 0
     with suppress(ValueError):  # the file's end, perhaps within a batch
         if _read(file).tobytes() == identity:

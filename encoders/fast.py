@@ -25,7 +25,7 @@ FEWEST = 8  # photographs in a batch from which on they do
 
 
 def folded(model: keras.Model, winograd: bool, narrow: Container[str] = ()) -> keras.Model:
-    """Copy a model into one that is faster to call on processors and not to be trained; it computes the same but for rounding.
+    """Return a copy of a model that is faster on processors and cannot be trained. It computes the same, except for rounding.
 
     The layers named in `narrow` compute in bfloat16.
 
@@ -67,7 +67,7 @@ def folded(model: keras.Model, winograd: bool, narrow: Container[str] = ()) -> k
 
 
 def leaves(model: keras.Model) -> Iterator[layers.Layer]:
-    """Yield the layers of a model and of those in it, each after those that it takes from."""
+    """Yield the layers of a model, and of models in it, each after its inputs."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from leaves(layer)
@@ -76,7 +76,7 @@ def leaves(model: keras.Model) -> Iterator[layers.Layer]:
 
 
 def _only_taker(layer: layers.Layer, model: keras.Model) -> layers.Layer | None:
-    """Return the layer that alone takes what a layer gives, and takes nothing else, if there is one."""
+    """Return the one layer that uses a layer's output, if it uses nothing else; otherwise None."""
     takers = [node.operation for node in layer._outbound_nodes]
     alone = len(takers) == len(layer._inbound_nodes) == 1 and len(takers[0]._inbound_nodes) == 1
     return takers[0] if alone and all(layer.output is not output for output in model.outputs) else None
@@ -89,7 +89,7 @@ def _takes_convolution(normalisation: layers.Layer | None, layer: layers.Layer) 
 
 
 def suits_winograd(layer: layers.Layer | None) -> bool:
-    """Tell whether a layer is a 3x3 convolution that neither strides, nor is dilated, nor grouped."""
+    """Tell whether a layer is a 3x3 convolution without strides, dilation and groups."""
     if not isinstance(layer, layers.Conv2D):
         return False
     shape = layer.kernel_size, layer.strides, layer.dilation_rate, layer.groups
@@ -97,7 +97,7 @@ def suits_winograd(layer: layers.Layer | None) -> bool:
 
 
 def _fold(convolution: layers.Conv2D, normalisation: layers.BatchNormalization) -> list[np.ndarray]:
-    """Return the kernel and the bias of a convolution that does what the two do."""
+    """Return the kernel and the bias of one convolution that equals the two layers."""
     kernel, *bias = convolution.get_weights()
     scale = np.float64(normalisation.moving_variance + normalisation.epsilon) ** -0.5
     shift = (bias[0] if bias else 0) - np.float64(normalisation.moving_mean)
@@ -108,14 +108,14 @@ def _fold(convolution: layers.Conv2D, normalisation: layers.BatchNormalization) 
 
 
 class Nothing(layers.Layer):
-    """What takes the place of a padding or a normalisation that a convolution does by itself."""
+    """Stands in for a padding or a normalisation that its convolution now includes."""
 
     def call(self, x, mask=None):
         return x
 
 
 class Convolution(layers.Conv2D):
-    """A convolution with its bias as an operation that TensorFlow joins with what follows."""
+    """A convolution whose bias is an operation that TensorFlow fuses with the next ones."""
 
     def call(self, x):
         y = self.convolution_op(x, self.kernel)
@@ -123,7 +123,7 @@ class Convolution(layers.Conv2D):
 
 
 class WinogradConvolution(Convolution):
-    """The same, by Winograd's way in a graph where the kernel is a constant, and the sides are known and pay."""
+    """The same, by Winograd's filtering, in a graph where the kernel is a constant and the sides are known and small enough."""
 
     def convolution_op(self, x, kernel):
         constant = tf.get_static_value(kernel.value)
