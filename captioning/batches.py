@@ -61,7 +61,7 @@ class Captions:
         return dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
 
     def shuffled(self, batch_size: int, seed: int) -> Callable[[tf.Tensor], tf.data.Dataset]:
-        """Return epoch -> all its batches in an order that depends on (seed, epoch) only; captions of one length meet others each time."""
+        """Return the function epoch -> all its batches. Their order and their captions depend on (seed, epoch) only."""
 
         def generate(epoch: np.int64) -> Iterator[tuple]:
             random = np.random.default_rng((seed, epoch))
@@ -71,7 +71,7 @@ class Captions:
         return lambda epoch: tf.data.Dataset.from_generator(generate, args=(epoch,), output_signature=SIGNATURE)
 
     def _batches(self, rows: np.ndarray, batch_size: int) -> list[np.ndarray]:
-        """Cut rows into batches of like length, keeping the order of rows that are equally long."""
+        """Cut rows into batches of similar length. Rows of equal length keep their order."""
         rows = rows[np.argsort(self.length[rows], kind="stable")]
         return [rows[first : first + batch_size] for first in range(0, len(rows), batch_size)]
 

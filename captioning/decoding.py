@@ -1,4 +1,4 @@
-"""Captions for many photographs at once: one LSTM step a word for all of them, greedily or by beam search."""
+"""Captions of many photographs at once, one step a word for all of them: greedy or beam search."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -57,7 +57,7 @@ def alternatives(model: keras.Model, features: np.ndarray, tokenizer: Tokenizer,
 
 @dataclass(frozen=True)
 class _Beam:
-    """Captions under way, of all photographs: a row each, those of one photograph in falling order of probability."""
+    """The unfinished captions of all photographs, one row each. Those of one photograph are in falling order of probability."""
 
     photograph: np.ndarray  # (R,) which photograph
     ids: np.ndarray  # (R, T) the words so far, the start token first
@@ -94,7 +94,7 @@ def _search(stepper: Any, features: np.ndarray, tokenizer: Tokenizer, width: int
 
 
 def _likeliest(logits: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ids (R, count) of the likeliest words, ties to the lowest id, and their log-probabilities; spoils `logits`.
+    """Return the ids (R, count) of the most probable words, of equal ones the lowest id, and their log-probabilities. Overwrites `logits`.
 
     Searching the largest a few times over costs less than sorting or partitioning thousands of words.
     """
@@ -111,7 +111,7 @@ def _likeliest(logits: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _survivors(beam: _Beam, logs: np.ndarray, room: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Choose the likeliest extensions, as many a photograph as it has room for: rows and columns of `logs` (R, width)."""
+    """Choose the most probable extensions, at most `room` for each photograph. Return their rows and columns in `logs` (R, width)."""
     totals = (beam.logs.sum(axis=1, keepdims=True) + logs).ravel()
     photograph = np.repeat(beam.photograph, logs.shape[1])
     order = np.lexsort((-totals, photograph))  # by photograph, then by falling probability

@@ -30,7 +30,7 @@ def make(
     references: Texts | None,
     unfinished: Collection[str],
 ) -> dict:
-    """Return the scores of captions in all protocols, beside floor and ceiling, and what `remarks` needs.
+    """Return the scores of captions in all protocols, beside floor and ceiling, and what `remarks` reports.
 
     :param captions: one caption for each photograph, by image id.
     :param descriptions: the cleaned descriptions of at least these photographs.
@@ -55,7 +55,7 @@ def make(
 
 
 def candidates(captions: Mapping[str, str], train: Texts, unfinished: Collection[str]) -> dict[Protocol, list[Text]]:
-    """Return the captions as each protocol compares them; those without an end get no end token, and all are cleaned as `train` is."""
+    """Return the captions in each protocol's form, cleaned as `train` is. Unfinished ones get no end token."""
     letters = any(len(word) == 1 for texts in train.values() for text in texts for word in text.split())
     cleaned = {image: clean(caption, "natural" if letters else "seed") for image, caption in captions.items()}
     return {
@@ -66,7 +66,7 @@ def candidates(captions: Mapping[str, str], train: Texts, unfinished: Collection
 
 
 def people(images: Collection[str], descriptions: Texts, references: Texts | None) -> dict[Protocol, list[list[Text]]]:
-    """Return what people wrote of the images as each protocol compares it; without references there is no standard protocol."""
+    """Return what people wrote in each protocol's form. Without references there is no standard protocol."""
     sources = {SEED: descriptions, CLEANED: descriptions, STANDARD: references}
     return {
         protocol: [[Text(_form(protocol)(text)) for text in texts[image]] for image in images]
@@ -76,7 +76,7 @@ def people(images: Collection[str], descriptions: Texts, references: Texts | Non
 
 
 def _form(protocol: Protocol) -> Callable[[str], str]:
-    """Return what a protocol makes of a description, or of a caption as a person wrote it."""
+    """Return the function that brings a description, or a person's caption, into a protocol's form."""
     return {SEED: wrap, CLEANED: str, STANDARD: _plain}[protocol]
 
 
@@ -111,7 +111,7 @@ def table(report: dict) -> str:
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows of text, the header first, as a Markdown table whose columns stand below each other in a terminal too."""
+    """Return rows of text, the header first, as a Markdown table whose columns are aligned in a terminal too."""
     cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     cells.insert(1, ["-" * width for width in widths])

@@ -94,7 +94,7 @@ def summarise(judge: Judge, runs: Sequence[np.ndarray]) -> dict[str, Scores]:
 
 
 def compare(judge: Judge, runs: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> dict[str, Scores]:
-    """Return by how much a system's mean over its runs exceeds another's, and the 95% interval of that by the paired bootstrap."""
+    """Return the difference between the means of two systems over their runs, and its 95% interval by the paired bootstrap."""
     shares = _shares(len(runs[0]))
     difference = _mean(judge, runs) - _mean(judge, others)
     interval = _interval(_mean(judge, runs, shares) - _mean(judge, others, shares))
@@ -124,7 +124,7 @@ def _ceiling(
 
 
 def _shares(photographs: int) -> np.ndarray:
-    """Return the share of each photograph in each resample (R, P); the same each time, so that differences are paired."""
+    """Return the share of each photograph in each resample (R, P). It is the same each time, so that differences are paired."""
     draws = np.random.default_rng(0).multinomial(photographs, np.full(photographs, 1 / photographs), RESAMPLES)
     return draws / photographs
 
@@ -134,7 +134,7 @@ def _interval(samples: np.ndarray) -> np.ndarray:
 
 
 def best_constant(train: Mapping[str, Sequence[str]], choices: int = 200) -> str:
-    """Return that of the most frequent train descriptions which, given to every train photograph, has the best seed BLEU-4."""
+    """Return one of the most frequent train descriptions: the one with the best seed BLEU-4 when it captions every train photograph."""
     frequent = Counter(text for texts in train.values() for text in texts if text).most_common(choices)
     constants = {text: Text(wrap(text)) for text, _ in frequent}
     totals = _totals(list(constants.values()), train)
@@ -142,7 +142,7 @@ def best_constant(train: Mapping[str, Sequence[str]], choices: int = 200) -> str
 
 
 def _totals(constants: Sequence[Text], train: Mapping[str, Sequence[str]]) -> np.ndarray:
-    """Return the sums over all train photographs of each constant's `bleu_statistics` (C, 10), without C passes over them."""
+    """Return the sums over all train photographs of each constant's `bleu_statistics` (C, 10), in one pass over them."""
     grams = set().union(*(constant.grams for constant in constants))
     reached: Counter[tuple[Gram, int]] = Counter()  # photographs with a reference that has an n-gram so many times
     closest = dict.fromkeys((len(constant.words) for constant in constants), 0)

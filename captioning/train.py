@@ -22,7 +22,7 @@ SQUARED_LENGTH = 32  # of a standardised feature, on average; the longer, the fu
 
 
 class TrainingData(NamedTuple):
-    """What a captioner is trained on: the train descriptions' tokenizer, the captions to learn from and to judge by, the features' origin."""
+    """What a captioner is trained on: the tokenizer of the train descriptions, the captions of train and dev, and the origin of the features."""
 
     tokenizer: Tokenizer
     train: batches.Captions
