@@ -6,7 +6,8 @@
 # DIR has all photographs in one folder, images/, and dataset_coco.json. Step 1 does not look into sub-folders: put train2014 and
 # val2014 together. Karpathy's "restval" photographs are trained on too. COCO's own captions_*.json are not read yet.
 #
-# Estimated, not run: no copy of the data was at hand. From Flickr8k's measured steps on two processor cores:
+# The data were not at hand: the commands were run on drawn pictures in the same form, and these are estimates from Flickr8k's
+# measured steps on two processor cores:
 #     step 1    17 times as many photographs: 9 minutes with the shipped encoder
 #     step 2    19 times as many captions, and updates that take 2.5 times as long with 27,000 words: 25 minutes an epoch
 #     memory    3 GB in step 2, of which 1 GB is for the captions

@@ -6,7 +6,8 @@
 # DIR has the photographs in flickr30k-images/, and dataset_flickr30k.json. Flickr30k's own
 # results_20130124.token is read too, as --captions and --references, but it has no splits.
 #
-# Estimated, not run: no copy of the data was at hand. From Flickr8k's measured steps on two processor cores:
+# The data were not at hand: the commands were run on drawn pictures in the same form, and these are estimates from Flickr8k's
+# measured steps on two processor cores:
 #     step 1    4.4 times as many photographs: 2 minutes with the shipped encoder
 #     step 2    4.8 times as many captions, and updates that take 1.7 times as long with 18,000 words: 4 minutes an epoch
 #     memory    2 GB in step 2
