@@ -9,7 +9,7 @@
 # The data were not at hand: the commands were run on drawn pictures in the same form, and these are estimates from Flickr8k's
 # measured steps on two processor cores:
 #     step 1    17 times as many photographs: 9 minutes with the shipped encoder
-#     step 2    19 times as many captions, and updates that take 2.5 times as long with 27,000 words: 25 minutes an epoch
+#     step 2    19 times as many captions, and updates that take 2.5 times as long if there are 27,000 words: 25 minutes an epoch
 #     memory    3 GB in step 2, of which 1 GB is for the captions
 set -euo pipefail
 

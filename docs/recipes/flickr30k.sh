@@ -9,7 +9,7 @@
 # The data were not at hand: the commands were run on drawn pictures in the same form, and these are estimates from Flickr8k's
 # measured steps on two processor cores:
 #     step 1    4.4 times as many photographs: 2 minutes with the shipped encoder
-#     step 2    4.8 times as many captions, and updates that take 1.7 times as long with 18,000 words: 4 minutes an epoch
+#     step 2    4.8 times as many captions, and updates that take 1.7 times as long if there are 18,000 words: 4 minutes an epoch
 #     memory    2 GB in step 2
 set -euo pipefail
 
