@@ -187,6 +187,9 @@ def test_a_second_run_into_the_same_folder_is_refused(name, run, world, tmp_path
 
 
 def test_ctrl_c_after_the_script_ends_with_one_line_too():
-    program = "import os, signal; from core import settings; settings.run(int); os.kill(os.getpid(), signal.SIGINT)"
+    program = (
+        "import os, signal; from core import settings; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "settings.run(int); os.kill(os.getpid(), signal.SIGINT)"  # a process in the background may ignore the signal
+    )
     ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=60)
     assert ended.returncode == -signal.SIGINT and ended.stderr == f"{STOPPED}\n"
