@@ -28,7 +28,7 @@ lint: setup  ## check the code's form
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 
-test: setup lint  ## run every test, three at a time (some wait for others) (FLICKR8K=DIR: those on real data too)
+test: setup lint  ## run every test, three at a time (FLICKR8K=DIR: those on real data too)
 	.venv/bin/python -m pytest -n 3 --dist loadfile
 
 soak: setup  ## kill each long script KILLS=12 times at random moments, fuzz the parsers for MINUTES=20, and count
