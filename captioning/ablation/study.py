@@ -111,6 +111,7 @@ def extract(path: Path, encoder: keras.Model, data: Data, cleaning: Cleaning, pr
     with timed(path.parent):
         write(path, encoder, list(data.photographs.values()), cleaning, precision=precision)
     disk.write_json(stored, made)
+    keras.backend.clear_session()  # the encoder's graph is not needed while captioners are trained
 
 
 def learn(training_data: TrainingData, run: Path, data: Data, split: str, beam: int, recipe: Recipe, seed: int) -> None:
