@@ -45,10 +45,11 @@ class Settings:
 
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
-    tensors = checkpoint.read(config.checkpoint)
-    family, found = find(tensors, config.prefix)
+    source = checkpoint.read(config.checkpoint)
+    print(f"{config.checkpoint} is {source.container}")
+    family, found = find(source.tensors, config.prefix)
     network = build(family, found, config.stem)
-    print(f"left aside: {_left_aside(tensors, found)}")
+    print(f"left aside: {_left_aside(source.tensors, found)}")
     seen = family.PREPROCESSING
     size = config.size or seen.size(network)
     model = encoder(network, size, size, seen.mean, seen.deviation)

@@ -363,7 +363,7 @@ def test_checkpoints(name, tmp_path, monkeypatch):
         bounded(),
         pytest.raises(InputError, match="sets attributes" if "afterwards" in name else "damaged|no network that fits"),
     ):
-        convert.find(checkpoint.read(tmp_path / "model.ckpt"))
+        convert.find(checkpoint.read(tmp_path / "model.ckpt").tensors)
     assert not (tmp_path / MARK).exists()
 
 
@@ -375,7 +375,7 @@ def test_safetensors_that_claim_more_than_they_hold(refused, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
     refused(checkpoint.read, tmp_path / "model.safetensors", "a shape is none of")
     (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", 1 << 60) + b"{}")
-    assert checkpoint.read(tmp_path / "model.safetensors") == {}
+    assert checkpoint.read(tmp_path / "model.safetensors").tensors == {}
 
 
 # Networks, listings ----------------------------------------------------------------------------------------------------

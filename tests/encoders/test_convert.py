@@ -31,6 +31,7 @@ def test_lightning_checkpoint_becomes_an_encoder_file(tmp_path, capsys):
     out = tmp_path / "simclr_encoder.keras"
     convert.main(["--checkpoint", str(FIXTURES / "lightning.ckpt"), "--out", str(out), "--size", "64"])
     printed = capsys.readouterr().out
+    assert "lightning.ckpt is a torch archive\n" in printed
     assert "found ResNet-50 of width 2 under 'state_dict.encoder.': imagenet stem" in printed
     assert "left aside: state_dict.encoder.fc, state_dict.projection.model.0" in printed
     assert f"wrote {out}: resnet50, lightning.ckpt, 64 x 64 x 3 -> 64" in printed
@@ -134,7 +135,7 @@ def test_damaged_files_give_tensors_or_an_error_that_says_so(file, tmp_path):
         damaged[random.integers(0, 20_000, 4)] ^= 1
         damaged.tofile(tmp_path / file)
         with contextlib.suppress(InputError):
-            [tensor.read() for tensor in checkpoint.read(tmp_path / file).values()]
+            [tensor.read() for tensor in checkpoint.read(tmp_path / file).tensors.values()]
 
 
 def test_a_tensor_larger_than_its_storage_is_refused(tmp_path):
@@ -153,7 +154,8 @@ def test_a_tensor_larger_than_its_storage_is_refused(tmp_path):
 
 
 def test_what_does_not_fit_is_named(tmp_path):
-    tensors = {name: tensor.read() for name, tensor in checkpoint.read(FIXTURES / "numbered.safetensors").items()}
+    numbered = checkpoint.read(FIXTURES / "numbered.safetensors").tensors
+    tensors = {name: tensor.read() for name, tensor in numbered.items()}
 
     def refused(changed: dict, message: str) -> None:
         _write_safetensors(tmp_path / "changed.safetensors", changed)
@@ -177,7 +179,7 @@ def test_what_does_not_fit_is_named(tmp_path):
 
 
 def test_selective_kernels_are_refused():
-    tensors = checkpoint.read(FIXTURES / "google_v1")
+    tensors = checkpoint.read(FIXTURES / "google_v1").tensors
     more = {f"base_model/conv2d_{number}/kernel": tensors["base_model/conv2d_1/kernel"] for number in (21, 22)}
     with pytest.raises(InputError, match=r"found 23 convolutions under 'base_model/'.*\n.*without selective kernels"):
         convert.build(*convert.find(tensors | more))
@@ -209,7 +211,7 @@ def test_other_archives_and_folders_are_refused(tmp_path):
 
 
 def _convert(path: Path, prefix: str | None = None) -> keras.Model:
-    return convert.build(*convert.find(checkpoint.read(path), prefix))
+    return convert.build(*convert.find(checkpoint.read(path).tensors, prefix))
 
 
 def _error(features: np.ndarray, expected: str) -> float:
