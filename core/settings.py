@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import tyro
+from tyro.constructors import PrimitiveConstructorSpec
 
 from core.errors import InputError
 
@@ -30,6 +31,25 @@ Count = Annotated[int, Range(least=1)]
 Positive = Annotated[float, Range(least=1e-12)]
 Share = Annotated[float, Range(most=1)]
 Bits = Annotated[int, Range(least=2, most=24)]  # significant bits of a float32
+
+
+def _yes_or_no(words: list[str]) -> bool:
+    if words not in ([], ["yes"], ["no"]):
+        raise ValueError("expected yes or no")
+    return words != ["no"]
+
+
+# `--flag` and `--flag yes` are True, `--flag no` is False; None, the default, is neither.
+YesNo = Annotated[
+    bool | None,
+    PrimitiveConstructorSpec(
+        nargs=(0, 1),
+        metavar="{yes,no}",
+        instance_from_str=_yes_or_no,
+        is_instance=lambda value: value is None or isinstance(value, bool),
+        str_from_instance=lambda value: [] if value is None else ["yes" if value else "no"],
+    ),
+]
 
 
 def from_command_line(settings: type[Settings], arguments: list[str] | None = None) -> Settings:

@@ -2,94 +2,117 @@
 
     python -m encoders.convert --checkpoint simclr_imagenet.ckpt --out Pre-trained/imagenet_encoder.keras
 
-Reads a ResNet-18, -34 or -50 in torchvision's layout, under any prefix, from a torch archive or a safetensors file; or a
-checkpoint or SavedModel of google-research/simclr (v1, or v2 without selective kernels). PyTorch is not needed, and nothing
-in the file is run. Writes an encoder: photographs, uint8 (N, size, size, 3), to features, float32 (N, D), normalised inside
-as the network's authors did.
+Reads torch archives, safetensors files, Hugging Face folders and TensorFlow checkpoints; PyTorch is not needed, and nothing in
+a file is run. Prints which network it found and how that network wants its photographs, and how this is known. What cannot be
+known is asked for: the message names the option.
 """
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import keras
 
-from core import keras_files, settings
+from core import settings
 from core.errors import InputError
-from encoders.encoder_file import describe, encoder
-from encoders.families import google, torchvision
+from encoders import encoder_file, evidence
+from encoders.evidence import Told
+from encoders.families import classy, google, huggingface, timm, torchvision
 from encoders.networks.loading import Found, shortened
-from encoders.networks.resnet import Stem
 from encoders.tensors import checkpoint
-from encoders.tensors.tensor import COUNTER, Tensor, parent
+from encoders.tensors.checkpoint import Checkpoint
+from encoders.tensors.tensor import COUNTERS, parent
 
-FAMILIES = (torchvision, google)
+FAMILIES = (torchvision, timm, huggingface, classy, google)
+TEACHERS = r"teacher|momentum|target|ema"  # in names: a moving average of the student, and better
+STUDENTS = r"student|online|query"
+DETECTORS = r"(^|\.)(rpn|rpn_head|roi_heads?|bbox_head|class_embed|fpn)\."  # in names
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Told):
     """Edit these here, or override them on the command line."""
 
     checkpoint: Path = Path("Pre-trained/simclr_imagenet.ckpt")
-    """The file. Of a TensorFlow checkpoint its prefix, its .index, or its folder."""
+    """The file or folder. Of a TensorFlow checkpoint its prefix, its .index, or its folder."""
     out: Path = Path("Pre-trained/imagenet_encoder.keras")
     """The encoder's file."""
-    prefix: str | None = None
-    """If the file holds several networks: how the names in the wanted one begin."""
-    stem: Stem | None = None
-    """How the network begins. By default imagenet for 7x7 kernels and cifar for 3x3; small is 3x3/2 and a max-pool."""
-    size: settings.Count | None = None
-    """Height and width of the photographs. By default 224; 64 for the stem small, 32 for cifar."""
 
 
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
-    source = checkpoint.read(config.checkpoint)
-    print(f"{config.checkpoint} is {source.container}")
-    family, found = find(source.tensors, config.prefix)
-    network = build(family, found, config.stem)
-    print(f"left aside: {_left_aside(source.tensors, found)}")
-    seen = family.PREPROCESSING
-    size = config.size or seen.size(network)
-    model = encoder(network, size, size, seen.mean, seen.deviation)
-    keras_files.write(config.out, model)
-    print(f"wrote {config.out}: {network.name}, {config.checkpoint.name}, {describe(model)}")
+    encoder_file.write(config.out, convert(config.checkpoint, config), config.checkpoint.name)
 
 
-def find(tensors: Mapping[str, Tensor], prefix: str | None = None) -> tuple[ModuleType, Found]:
-    """Return the first network among the tensors, or the one whose names begin with `prefix`, and its family; the others are printed.
+def convert(path: Path, told: Told = Told()) -> keras.Model:  # noqa: B008 - it is frozen
+    """Return the encoder that a checkpoint makes, and print how each part of it is known.
 
-    :raises InputError: there is none; the message says what was found and what would fit.
+    :raises InputError: no network fits, or something is unknown; the message names the option that tells it.
     """
-    networks = {found.prefix: (family, found) for family in FAMILIES for found in family.find(tensors)}
+    source = checkpoint.read(path)
+    print(f"checkpoint: {path}, {source.container}")
+    family, found = choose(source, told.prefix)
+    print(f"network: {found.words} under {found.prefix!r}, of {found.project.name}")
+    way = evidence.decide(family.build, found, told, source.configuration)
+    network = family.build(found, way)
+    print(f"output: {network.output_shape[-1]:,} numbers of {network.name}, the mean over space of its last map")
+    print(f"left aside: {_left_aside(source, found)}")
+    evidence.check(network, way, told.photographs)
+    return encoder_file.encoder(network, way.size, way.size, way.normalisation.mean, way.normalisation.deviation)
+
+
+def choose(source: Checkpoint, prefix: str | None = None) -> tuple[ModuleType, Found]:
+    """Return the network of a checkpoint that its authors evaluate, or the one whose names begin with `prefix`, and its family.
+
+    :raises InputError: there is none, or several of equal rank; the message says what was found and what would fit.
+    """
+    networks = {found.prefix: (family, found) for family in FAMILIES for found in family.find(source)}
     if not networks:
-        raise InputError(f"found no network that fits among {shortened(tensors) or 'no tensors at all'}\n{_fits()}")
-    chosen = next(iter(networks)) if prefix is None else prefix
-    if chosen not in networks:
-        raise InputError(f"found no network under {prefix!r}, but under {', '.join(map(repr, networks))}")
-    if others := [repr(other) for other in networks if other != chosen]:
-        print(f"there are other networks: --prefix with {', '.join(others)} takes another than {chosen!r}")
-    return networks[chosen]
+        fits = "; ".join(family.NAME for family in FAMILIES)
+        found = shortened(source.tensors) or "no tensors at all"
+        raise InputError(f"found no network that fits among {found} in {source.file}; what would fit: {fits}")
+    if prefix is not None:
+        if prefix not in networks:
+            raise InputError(
+                f"found no network under {prefix!r} in {source.file}: give --prefix one of {_listed(networks)}"
+            )
+        return networks[prefix]
+    if any(re.search(DETECTORS, name) for name in source.tensors):
+        raise InputError(
+            f"found a detector in {source.file}; its backbone is taken with --prefix, one of {_listed(networks)}"
+        )
+    best, reason = _best([found for _, found in networks.values()])
+    if len(best) > 1:
+        raise InputError(
+            f"found {len(best)} networks of equal rank in {source.file}: give --prefix one of {_listed(best)}"
+        )
+    if len(networks) > 1:
+        others = _listed(other for other in networks if other != best[0])
+        print(f"took the network under {best[0]!r}: {reason}; --prefix takes another: {others}")
+    return networks[best[0]]
 
 
-def build(family: ModuleType, found: Found, stem: Stem | None = None) -> keras.Model:
-    """Return the network with the checkpoint's weights.
-
-    :raises InputError: they do not fit; the message says what would.
-    """
-    try:
-        return family.build(found, stem)
-    except InputError as error:
-        raise InputError(f"{error}\n{_fits()}") from error
-
-
-def _fits() -> str:
-    return f"what would fit: {'; '.join(family.NAME for family in FAMILIES)}"
+def _best(networks: list[Found]) -> tuple[list[str], str]:
+    """Return the prefixes of the best networks of a checkpoint, and why they are."""
+    evaluated = [found.prefix for found in networks if re.search(found.project.evaluated or "(?!)", found.prefix)]
+    if evaluated:
+        return evaluated, f"the authors of {networks[0].project.name} evaluate it"
+    prefixes = [found.prefix for found in networks]
+    teachers = [prefix for prefix in prefixes if re.search(TEACHERS, prefix)]
+    if teachers:
+        return teachers, "it is the moving average of another, and usually better"
+    return [prefix for prefix in prefixes if not re.search(STUDENTS, prefix)] or prefixes, "it is not a student"
 
 
-def _left_aside(tensors: Iterable[str], found: Found) -> str:
-    others = [name for name in tensors if name not in found.tensors and not name.endswith(COUNTER)]
+def _listed(prefixes: Iterable[str]) -> str:
+    return ", ".join(map(repr, prefixes))
+
+
+def _left_aside(source: Checkpoint, found: Found) -> str:
+    taken = set(found.names.values())
+    others = [name for name in source.tensors if name not in taken and not name.endswith(COUNTERS)]
     return shortened(dict.fromkeys(map(parent, others))) or "nothing"
 
 

@@ -5,43 +5,64 @@ from collections.abc import Iterator, Mapping
 
 import keras
 
-from encoders.networks.loading import Found, Preprocessing, load_resnet
-from encoders.networks.resnet import BLOCKS, Stem, usual_size
+from core.errors import InputError
+from encoders.networks.loading import Found, Preprocessing, Project, fitting, load_resnet
+from encoders.networks.resnet import BASIC, BLOCKS
+from encoders.normalisations import UNIT
+from encoders.tensors.checkpoint import Checkpoint
 from encoders.tensors.tensor import Tensor, parent
 
-NAME = "google-research/simclr's r18, r34 or r50 without selective kernels (sk0)"
-PREPROCESSING = Preprocessing(usual_size, 0.0, 1.0)
+NAME = "google-research/simclr's r18 to r200 without selective kernels (sk0)"
+PROJECT = Project(
+    "google-research/simclr",
+    (Preprocessing(224, UNIT, "imagenet"), Preprocessing(32, UNIT, "cifar")),
+    evaluated=r"^(base_model|resnet)",  # not its moving average, ema_model
+)
 VARIABLES = ("kernel", "gamma", "beta", "moving_mean", "moving_variance", "bias")
 
 
-def find(tensors: Mapping[str, Tensor]) -> Iterator[Found]:
-    """Yield the networks of this family among the tensors."""
-    scopes = [re.match(r"((ema_model/)?(base_model|resnet\w*)/).*conv2d\w*/kernel$", name) for name in tensors]
-    for scope in sorted({match[1] for match in scopes if match}):  # base_model before its moving average, ema_model
-        yield _found(tensors, scope)
+def find(checkpoint: Checkpoint) -> Iterator[Found]:
+    """Yield the networks of this family in a checkpoint."""
+    scopes = [
+        re.match(r"((ema_model/)?(base_model|resnet\w*)/).*conv2d\w*/kernel$", name) for name in checkpoint.tensors
+    ]
+    for scope in sorted({match[1] for match in scopes if match}):
+        yield _found(checkpoint.tensors, scope)
 
 
-def build(found: Found, stem: Stem | None = None) -> keras.Model:
-    """Return the network with the checkpoint's weights; raises as `load_resnet`."""
-    return load_resnet(found, stem, same_pooling=True)
+def build(found: Found, way: Preprocessing, *, short: bool = False) -> keras.Model:
+    """Return the network with the checkpoint's weights; raises as `load_resnet`, and for selective kernels."""
+    if found.depth is None and found.words in map(_words, _with_selective_kernels()):
+        raise InputError(
+            f"found selective kernels (sk1) under {found.prefix!r}, which are not built; get the same with sk0"
+        )
+    return load_resnet(found, way, short=short, same_pooling=True)
 
 
 def _found(tensors: Mapping[str, Tensor], scope: str) -> Found:
     """Return the network whose layers TensorFlow numbered as google-research/simclr made them."""
     roles = tuple(f"/{variable}" for variable in VARIABLES)
-    own = {name: tensor for name, tensor in tensors.items() if name.startswith(scope) and name.endswith(roles)}
+    own = [name for name in tensors if name.startswith(scope) and name.endswith(roles)]
     convolutions, normalisations = (
         sorted({parent(name) for name in own if kind in name.split("/")[-2]}, key=_number)
         for kind in ("conv2d", "batch_normalization")
     )
     depth = {len(list(_google_order(depth))): depth for depth in BLOCKS}.get(len(convolutions))
     pairs = zip(_google_order(depth or 50), zip(convolutions, normalisations, strict=False), strict=False)
-    homes = {layer: name for layers, names in pairs for layer, name in zip(layers, names, strict=True)}
+    layers = {name: layer for ours, names in pairs for layer, name in zip(ours, names, strict=True)}
+    names = {f"{layers.get(parent(name), parent(name))}/{name.rpartition('/')[2]}": name for name in own}
+    found = {ours: tensors[name] for ours, name in names.items()}
+    return Found(scope, _words(len(convolutions)), found, names, PROJECT, fitting(PROJECT, PROJECT, found), depth)
 
-    def name(layer: str, variable: str) -> str:
-        return f"{homes.get(layer, scope + layer)}/{variable}"
 
-    return Found(scope, f"{len(convolutions)} convolutions", depth, own, name)
+def _words(convolutions: int) -> str:
+    return f"{convolutions} convolutions"
+
+
+def _with_selective_kernels() -> Iterator[int]:
+    """Yield the numbers of convolutions of ResNet-50, -101 and -152 with selective kernels: two more a block, and two in the stem."""
+    for depth in (50, 101, 152):
+        yield len(list(_google_order(depth))) + 2 * sum(BLOCKS[depth]) + 2
 
 
 def _google_order(depth: int) -> Iterator[tuple[str, str]]:
@@ -52,7 +73,7 @@ def _google_order(depth: int) -> Iterator[tuple[str, str]]:
             block = f"layer{stage}_{index}_"
             if index == 0:
                 yield f"{block}downsample_0", f"{block}downsample_1"
-            for number in range(1, 4 if depth == 50 else 3):
+            for number in range(1, 3 if depth in BASIC else 4):
                 yield f"{block}conv{number}", f"{block}bn{number}"
 
 

@@ -1,6 +1,6 @@
 """A network in a checkpoint, and how a network of ours gets its weights."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -9,74 +9,127 @@ import keras
 
 from core import keras_files
 from core.errors import InputError
-from encoders.networks.resnet import STEMS, Stem, resnet
+from encoders.networks.resnet import BASIC, BLOCKS, STEMS, PublishedStem, resnet
+from encoders.normalisations import Normalisation
 from encoders.tensors.tensor import Tensor
 
-WIDEST = 256  # google-research/simclr's 4x
+WIDEST = 320  # pl_bolts' and SwAV's 5x
 
 
 class Preprocessing(NamedTuple):
-    """How a family's networks get photographs: their size in pixels, by the network, and the mean and standard deviation of pixels in [0, 1]."""
+    """How a project's networks begin, and how it feeds them. None: it has more than one way."""
 
-    size: Callable[[keras.Model], int]
-    mean: float | tuple[float, ...]
-    deviation: float | tuple[float, ...]
+    size: int  # height and width of the photographs in pixels
+    normalisation: Normalisation | None
+    stem: PublishedStem | None = None  # of a ResNet
+    v1_strides: bool | None = False
+
+
+class Project(NamedTuple):
+    """Who publishes such networks, how their checkpoints are recognised, and how the authors use them."""
+
+    name: str
+    preprocessing: tuple[Preprocessing, ...]
+    marks: tuple[str, ...] = ()  # regular expressions, each found in the name of some tensor
+    evaluated: str = ""  # a regular expression found in the prefix of the network that the authors evaluate
+    file: str = ""  # a regular expression of the names of published files: they tell as much as the marks
+    habit: bool = False  # nobody in particular: the preprocessing is what is usual
 
 
 @dataclass(frozen=True)
 class Found:
-    """A network in a checkpoint: its tensors by their names there, kernels as (height, width, in, out)."""
+    """A network in a checkpoint. Its tensors have our names, such as `layer1_0_conv1/kernel`; kernels are (height, width, in, out)."""
 
     prefix: str
-    blocks: str  # in words
-    depth: int | None  # None if it is no ResNet-18, -34 or -50
+    words: str  # what it is
     tensors: Mapping[str, Tensor]
-    name: Callable[[str, str], str]  # from a layer of `resnet` and its variable to the name in the checkpoint
+    names: Mapping[str, str]  # in the checkpoint, by ours
+    project: Project
+    preprocessing: tuple[Preprocessing, ...]  # the project's for such a network, the usual one first
+    depth: int | None = None  # of a ResNet; None if there is no such one
 
 
-def load_resnet(found: Found, stem: Stem | None = None, **options: bool) -> keras.Model:
-    """Return a ResNet with the checkpoint's weights, and say which it is.
+def depth_of(blocks: tuple[int, ...], bottleneck: bool) -> int | None:
+    """Return the depth of the ResNet with such stages, None if there is no such one."""
+    depths = {(counts, depth not in BASIC): depth for depth, counts in BLOCKS.items()}
+    return depths.get((blocks, bottleneck))
 
-    :param stem: how it begins; by default its first kernel decides.
+
+def fitting(project: Project, usual: Project, tensors: Mapping[str, Tensor]) -> tuple[Preprocessing, ...]:
+    """Return the project's ways to feed a ResNet that begins with these tensors; where it has none, the usual ways."""
+    deep = "conv1_0/kernel" in tensors
+    first = tensors.get("conv1_0/kernel" if deep else "conv1/kernel")
+    kernel = first.shape[0] if first and len(first.shape) == 4 else None
+
+    def fits(way: Preprocessing) -> bool:
+        return deep == (way.stem == "deep") and STEMS[way.stem].kernel == kernel
+
+    own = tuple(filter(fits, project.preprocessing))
+    return own or tuple(filter(fits, usual.preprocessing))
+
+
+def load_resnet(found: Found, way: Preprocessing, *, short: bool = False, **options: bool) -> keras.Model:
+    """Return a ResNet with the checkpoint's weights.
+
+    :param short: the stem and the first block alone.
     :param options: of `resnet`.
     :raises InputError: another architecture, or tensors that are missing, of another shape, or without a place.
     """
     if found.depth is None:
-        raise InputError(f"found {found.blocks} under {found.prefix!r}, but no ResNet-18, -34 or -50")
-    stem, width = _stem(found, stem)
-    always_project = found.name("layer1_0_downsample_0", "kernel") in found.tensors
-    build = partial(resnet, found.depth, stem, width, always_project=always_project, **options)
+        raise InputError(f"found {found.words} under {found.prefix!r}, but no ResNet-18, -34, -50, -101, -152 or -200")
+    tensors = found.tensors
+    build = partial(
+        resnet,
+        found.depth,
+        way.stem,
+        _width(found, way.stem),
+        deep_widths=_deep_widths(tensors) if way.stem == "deep" else None,
+        v1_strides=bool(way.v1_strides),
+        always_project="layer1_0_downsample_0/kernel" in tensors,
+        **options,
+    )
     if problems := keras_files.without_memory(lambda: _misfits(build(), found)):
         raise InputError(f"the network under {found.prefix!r} does not fit: {shortened(problems, '; ')}")
-    network = build()
-    for name, variable in _places(network, found).items():
-        variable.assign(found.tensors[name].read())
-    print(f"found ResNet-{found.depth} of width {width} under {found.prefix!r}: {stem} stem")
+    network = build(blocks=(1,)) if short else build()
+    for name, variable in _places(network).items():
+        variable.assign(tensors[name].read())
     return network
 
 
-def _stem(found: Found, stem: Stem | None) -> tuple[Stem, int]:
-    """Return how the network begins (its kernel decides, unless it is known), and its width."""
-    name = found.name("conv1", "kernel")
+def _width(found: Found, stem: PublishedStem) -> int:
+    """Return the number of channels of the stem.
+
+    :raises InputError: its kernel has another shape than such a stem's.
+    """
+    name = "conv1_6/kernel" if stem == "deep" else "conv1/kernel"
     shape = found.tensors[name].shape if name in found.tensors else ()
-    stem = stem or ("imagenet" if shape[:1] == (7,) else "cifar")
-    size = STEMS[stem][0]
-    if len(shape) != 4 or shape[:3] != (size, size, 3) or not 1 <= shape[3] <= WIDEST:
-        raise InputError(f"{name} should have the shape ({size}, {size}, 3, 1 to {WIDEST}), found {shape or 'nothing'}")
-    return stem, shape[3]
+    size = STEMS[stem].kernel
+    if len(shape) != 4 or shape[:2] != (size, size) or not 1 <= shape[3] <= WIDEST:
+        known = found.names.get(name, f"{found.prefix}conv1.weight")
+        raise InputError(
+            f"{known} should have the shape ({size}, {size}, 3, 1 to {WIDEST}), found {shape or 'nothing'}"
+        )
+    return shape[3]
 
 
-def _places(network: keras.Model, found: Found) -> dict[str, keras.Variable]:
-    return {found.name(layer.name, variable.name): variable for layer in network.layers for variable in layer.weights}
+def _deep_widths(tensors: Mapping[str, Tensor]) -> tuple[int, ...]:
+    return tuple(min(tensors[f"{name}/kernel"].shape[-1], WIDEST) for name in ("conv1_0", "conv1_3"))
+
+
+def _places(network: keras.Model) -> dict[str, keras.Variable]:
+    return {f"{layer.name}/{variable.name}": variable for layer in network.layers for variable in layer.weights}
 
 
 def _misfits(network: keras.Model, found: Found) -> list[str]:
-    variables = _places(network, found)
-    problems = [f"{name} has no place in a {network.name}" for name in found.tensors if name not in variables]
+    variables = _places(network)
+    problems = [
+        f"{found.names[name]} has no place in a {network.name}" for name in found.tensors if name not in variables
+    ]
     for name, variable in variables.items():
         shape = found.tensors[name].shape if name in found.tensors else "nothing"
         if shape != tuple(variable.shape):
-            problems.append(f"{name} should have the shape {tuple(variable.shape)}, found {shape}")
+            known = found.names.get(name, f"{found.prefix}{name.replace('_', '.')}")
+            problems.append(f"{known} should have the shape {tuple(variable.shape)}, found {shape}")
     return problems
 
 

@@ -23,6 +23,8 @@ class Checkpoint:
     """By name, in the file's order; names in nested dictionaries are joined by dots."""
     container: str
     """What the file was taken for, in words."""
+    file: str
+    """The name of its file or folder."""
     configuration: dict[str, Any]
     """`config`: what config.json beside the tensors says; `preprocessor`: what preprocessor_config.json says."""
 
@@ -34,7 +36,7 @@ def read(path: Path) -> Checkpoint:
     :raises InputError: there is no such file, it has another form, or it is damaged.
     """
     try:
-        return Checkpoint(*_read(Path(path)), configuration={})
+        return Checkpoint(*_read(Path(path)), Path(path).name, configuration={})
     except InputError:
         raise
     except Exception as error:  # whatever a damaged or hostile file makes of the readers

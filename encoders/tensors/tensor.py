@@ -10,7 +10,11 @@ import numpy as np
 from core.errors import InputError
 
 FORMS = "a torch archive (.ckpt, .pth, .pt, .tar), a .safetensors file, or a TensorFlow checkpoint or SavedModel folder"
-COUNTER = ".num_batches_tracked"  # torch's, which no feature depends on
+COUNTERS = (
+    ".num_batches_tracked",
+    "total_ops",
+    "total_params",
+)  # torch's and a profiler's, on which no feature depends
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 

@@ -1,0 +1,198 @@
+"""How a published network begins and wants its photographs: what was told, and what configuration, project and statistics say.
+
+What was told counts first, then a configuration beside the checkpoint, then batch normalisations that settle it, then the project's
+own way where they do not contradict it. Nothing else is assumed.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from core import settings
+from core.errors import InputError
+from encoders import photographs, statistics
+from encoders.networks.loading import Found, Preprocessing, Project
+from encoders.networks.resnet import BASIC, STEMS, PublishedStem
+from encoders.normalisations import KNOWN, Normalisation, configured
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "Examples"
+PHOTOGRAPHS = 50  # that are looked at
+HABIT = 2  # times the smallest distance: up to here, what is usual for an unknown project is accepted
+DOUBTFUL = 0.15  # median distance of all batch normalisations; .01 to .05 is usual
+
+Build = Callable[..., keras.Model]  # of a family: build(found, way, short=...)
+Distances = Mapping[Normalisation, float]  # of the first layer's statistics from what each normalisation gives
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a person says of a checkpoint. None: find out."""
+
+    prefix: str | None = None
+    """If the file holds several networks: how the names in the wanted one begin."""
+    mean: tuple[float, float, float] | None = None
+    """Mean of red, green and blue, in [0, 1], that the network wants subtracted."""
+    deviation: tuple[float, float, float] | None = None
+    """Standard deviation of red, green and blue, in [0, 1], that it wants them divided by."""
+    stem: PublishedStem | None = None
+    """How the network begins: imagenet is 7x7/2 and a max-pool, cifar 3x3/1, small 3x3/2 and a max-pool; docs/encoders.md has all."""
+    v1_strides: settings.YesNo = None
+    """Whether bottlenecks have their stride in the first 1x1 convolution; torchvision's have it in the 3x3 one."""
+    size: settings.Count | None = None
+    """Height and width of the photographs."""
+    photographs: Path = EXAMPLES
+    """Folder of some 50 photographs, with which the batch normalisations are compared."""
+
+    def normalisation(self) -> Normalisation | None:
+        """Return the normalisation that was told.
+
+        :raises InputError: only one half of it was.
+        """
+        if (self.mean is None) != (self.deviation is None):
+            raise InputError("expected --mean and --deviation together, found one of them; give both")
+        return Normalisation("told", self.mean, self.deviation) if self.mean else None
+
+
+def decide(build: Build, found: Found, told: Told, configuration: Mapping[str, Any]) -> Preprocessing:
+    """Return how the network begins and wants its photographs, and print how this is known.
+
+    :raises InputError: something is not known; the message names the option that tells it.
+    """
+    named, size = configured(configuration)
+    size = told.size or size
+    ways = [way._replace(size=size or way.size) for way in _possible(found, told.stem)]
+    given = told.normalisation() or named
+    candidates = {given, *(way.normalisation for way in ways), *KNOWN} - {None}
+    distances = _first_distances(build, found, ways[0], told.photographs, candidates)
+    way = ways[0]
+    if len(ways) > 1:
+        way = _choose(build, found, ways, told.photographs, given or min(distances, key=distances.get))
+    normalisation, how = _normalisation(found.project, given or way.normalisation, given is not None, distances)
+    way = way._replace(normalisation=normalisation, v1_strides=_strides(found, way, told.v1_strides))
+    print(f"size: {way.size} x {way.size}" + ("" if told.size else ", usual for such networks; --size takes another"))
+    print(f"normalisation: {normalisation}: {how}")
+    return way
+
+
+def check(network: keras.Model, way: Preprocessing, folder: Path) -> None:
+    """Print how well all batch normalisations agree with what they see now, and warn where they do not."""
+    shown = _read(folder, way.size)
+    distances = statistics.distances(network, shown, way.normalisation)
+    if distances:
+        median = np.median(distances)
+        print(
+            f"batch normalisations: median distance {_short(median)}, largest {_short(max(distances))} of {len(distances)}, "
+            f"on {len(shown)} photographs of {folder}"
+        )
+        if median > DOUBTFUL:
+            print(
+                "warning: .01 to .05 is usual; the photographs are unlike those of the training, or --mean, --deviation, --stem "
+                "or --v1-strides should be others"
+            )
+
+
+def _possible(found: Found, stem: PublishedStem | None) -> list[Preprocessing]:
+    """Return the ways in which the network may begin.
+
+    :raises InputError: no known stem has its first kernel.
+    """
+    if stem is not None:
+        own = [way for way in found.preprocessing if way.stem == stem]
+        return own or [Preprocessing(STEMS[stem].size, None, stem)]
+    if not found.preprocessing:
+        raise InputError(
+            f"found {found.words} under {found.prefix!r}, whose first kernel no known stem has: give --stem"
+        )
+    return list(found.preprocessing)
+
+
+def _first_distances(
+    build: Build, found: Found, way: Preprocessing, folder: Path, candidates: Iterable[Normalisation]
+) -> Distances:
+    """Return the distance of the first batch normalisation for each candidate; nothing if the network has none."""
+    if not any(name.endswith("/moving_mean") for name in found.tensors):
+        return {}
+    short, shown = build(found, way, short=True), _read(folder, way.size)
+    return {candidate: statistics.distances(short, shown, candidate, most=1)[0] for candidate in candidates}
+
+
+def _choose(
+    build: Build, found: Found, ways: list[Preprocessing], folder: Path, normalisation: Normalisation
+) -> Preprocessing:
+    """Return the way to begin that the batch normalisations of the first block speak for.
+
+    :raises InputError: they do not speak clearly.
+    """
+    behind = {}
+    for way in ways:
+        short = build(found, way, short=True)
+        behind[way] = np.median(statistics.distances(short, _read(folder, way.size), normalisation)[1:])
+    way = min(behind, key=behind.get)
+    seen = ", ".join(f"{way.stem} {_short(distance)}" for way, distance in behind.items())
+    usual = way is ways[0] and behind[way] <= statistics.FITS
+    if not usual and statistics.settled(behind) is None:
+        raise InputError(
+            f"expected to see from the batch normalisations how the network begins, found distances of {seen}: give --stem, "
+            "or --photographs with some 50 photographs"
+        )
+    print(f"stem: {way.stem}, by the batch normalisations of the first block (distances {seen})")
+    return way
+
+
+def _normalisation(
+    project: Project, claim: Normalisation | None, given: bool, distances: Distances
+) -> tuple[Normalisation, str]:
+    """Return the normalisation, and in words how it is known.
+
+    :param claim: what was told or configured if `given`, else what the project does.
+    :raises InputError: neither the project nor the statistics say enough.
+    """
+    nearest = sorted(distances, key=distances.get)
+    seen = " and ".join(f"{_short(distances[other])} from {other.name}" for other in nearest[:2])
+    fits = bool(nearest) and distances[nearest[0]] <= statistics.FITS
+    settled = statistics.settled(distances) if nearest else None
+    apart = distances[claim] / distances[nearest[0]] if nearest and claim else None
+    if given:
+        doubt = fits and apart > statistics.FACTOR
+        return claim, f"{claim.name}{f'; warning: the batch normalisations are {seen}' if doubt else ''}"
+    if settled not in (None, claim):
+        return settled, f"{settled.name}, by the batch normalisations, which are {seen}"
+    if claim and not project.habit and not fits:
+        without = "; the batch normalisations fit nothing that is known" if nearest else ""
+        return claim, f"{claim.name}, as {project.name} feeds its networks{without}"
+    if claim and fits and apart <= (HABIT if project.habit else statistics.FACTOR):
+        source = "usual for such networks" if project.habit else f"as {project.name} feeds its networks"
+        return claim, f"{claim.name}, {source}; the batch normalisations agree: {seen}"
+    raise InputError(
+        f"expected to know how the network wants its photographs, found no project that says it, and batch normalisations "
+        f"{seen or 'none'}: give --mean and --deviation, or --photographs with some 50 photographs"
+    )
+
+
+def _strides(found: Found, way: Preprocessing, told: bool | None) -> bool:
+    strides = way.v1_strides if told is None else told
+    if strides is None and found.depth not in BASIC:
+        raise InputError(
+            f"expected to know which convolution of a bottleneck has the stride, found networks with either by {found.project.name}: "
+            "give --v1-strides yes (the first 1x1, as Spijkervet's modify_resnet_model makes it) or --v1-strides no (the 3x3)"
+        )
+    return bool(strides)
+
+
+def _read(folder: Path, size: int) -> np.ndarray:
+    """Return some photographs of a folder, evenly chosen, uint8 (N, size, size, 3)."""
+    paths = _listed(folder)
+    some = paths[:: max(1, len(paths) // PHOTOGRAPHS)][:PHOTOGRAPHS]
+    return np.stack([photographs.read(path, size, size) for path in some])
+
+
+_listed = cache(photographs.list_photographs)
+
+
+def _short(distance: float) -> str:
+    return f"{distance:.3f}" if distance < 10 else f"{distance:.0f}"

@@ -1,0 +1,58 @@
+"""ResNets whose tensors PyTorch named, told by torchvision's names."""
+
+import re
+from collections.abc import Mapping
+
+from encoders.networks.loading import Found, Project, depth_of, fitting
+from encoders.tensors.tensor import COUNTERS, Tensor
+
+VARIABLES = {"bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}  # Keras' by torch's
+
+
+def found_resnet(
+    prefix: str, names: Mapping[str, str], tensors: Mapping[str, Tensor], project: Project, usual: Project
+) -> Found:
+    """Return the ResNet in a checkpoint's tensors.
+
+    :param names: the tensors' names in the checkpoint, by torchvision's without a prefix, such as `layer1.0.conv1.weight`.
+    :param project: who published it.
+    :param usual: whose preprocessing counts where the project has none for such a stem.
+    """
+    own = {_our_name(ours, tensors[theirs]): theirs for ours, theirs in names.items() if not theirs.endswith(COUNTERS)}
+    found = {ours: _as_keras(tensors[theirs]) for ours, theirs in own.items()}
+    blocks = tuple(_count_blocks(found, f"layer{stage}_") for stage in range(1, 5))
+    bottleneck = "layer1_0_conv3/kernel" in found
+    words = f"stages of {blocks} {'bottleneck' if bottleneck else 'basic'} blocks"
+    depth = depth_of(blocks, bottleneck)
+    return Found(prefix, words, found, own, project, fitting(project, usual, found), depth)
+
+
+def recognised(projects: tuple[Project, ...], tensors: Mapping[str, Tensor], file: str) -> Project | None:
+    """Return the project whose published file has this name, else the first whose marks are all among the tensors' names."""
+    named = (project for project in projects if project.file and re.search(project.file, file))
+    marked = (project for project in projects if project.marks and _marked(project, tensors))
+    return next(named, None) or next(marked, None)
+
+
+def _marked(project: Project, names: Mapping[str, Tensor]) -> bool:
+    return all(any(re.search(mark, name) for name in names) for mark in project.marks)
+
+
+def _our_name(name: str, tensor: Tensor) -> str:
+    """Return our name of `layer1.0.conv1.weight`: `layer1_0_conv1/kernel`."""
+    layer, _, variable = name.rpartition(".")
+    if variable == "weight":
+        variable = "kernel" if len(tensor.shape) == 4 else "gamma"
+    return f"{layer.replace('.', '_')}/{VARIABLES.get(variable, variable)}"
+
+
+def _count_blocks(names: Mapping[str, Tensor], stage: str) -> int:
+    return len({name.split("_")[1] for name in names if name.startswith(stage)})
+
+
+def _as_keras(tensor: Tensor) -> Tensor:
+    """Turn torch's kernels, (out, in, height, width), into Keras' (height, width, in, out)."""
+    if len(tensor.shape) != 4:
+        return tensor
+    out, inside, height, width = tensor.shape
+    return Tensor((height, width, inside, out), lambda: tensor.read().transpose(2, 3, 1, 0))
