@@ -37,7 +37,7 @@ class Settings:
     model: Path = Path()
     """Captioner: a file, or a folder whose captioner with the lowest val_loss is taken."""
     tokenizer: Path = Path("tokenizer.pkl")
-    """The captioner's vocabulary, from step 4."""
+    """The captioner's vocabulary, from step 4. It is read only for captioners that have none of their own (.h5)."""
     encoder: Path = Path("Pre-trained/simclr_encoder.keras")
     """The encoder whose features the captioner was trained on."""
     beam: settings.Count = 1
