@@ -78,8 +78,8 @@ def _tutorial(stored: hdf5.Stored, path: Path) -> keras.Model:
         return tutorial.build(stored)
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise InputError(
-            f"expected a captioner (of step 2, or the tutorial's: {tutorial.FITTING}) in {path}, found a model with the layers "
-            f"{_layers(stored)}: {error}; give another file, or train one with 2_train_IC_model.py"
+            f"expected a captioner in {path}, found a model with the layers {_layers(stored)}: {error}; what fits is "
+            f"{tutorial.FITTING}; give such a file, or train one with 2_train_IC_model.py"
         ) from error
 
 

@@ -141,6 +141,6 @@ def test_another_model_is_refused_and_its_layer_named(other, form, tmp_path):
     changed, reason = OTHERS[other]
     tutorial(**changed).save(tmp_path / f"model.{form}")
     with pytest.raises(
-        InputError, match=rf"2 InputLayer, Embedding, LSTM, Add, .* in .*model\.{form}, found .*{reason}"
+        InputError, match=rf"in .*model\.{form}, found .*{reason}.*; what fits is 2 InputLayer, Embedding"
     ):
         captioner_file.read(tmp_path / f"model.{form}")
