@@ -2,8 +2,8 @@
 
     python 5_test.py --photographs Examples
 
-Reads photographs (one file or a folder), a captioner, its tokenizer and the encoder whose features it was trained on. Prints a line
-for each photograph: its name, a tab and its caption. Writes, into --out:
+Reads photographs (one file or a folder), a captioner, the encoder whose features it was trained on, and a tokenizer where the captioner
+has no vocabulary of its own. Prints a line for each photograph: its name, a tab and its caption. Writes, into --out:
     gallery.html    thumbnails, captions and the probability of each word; one file, readable on a phone and without a network
 
 With --serve it shows a page instead, on this machine alone. The page captions the photographs dropped on it and keeps nothing.

@@ -84,7 +84,8 @@ def _roles(config: Mapping[str, Any]) -> dict[str, Layer]:
     def before(layer: Layer, *kinds: str) -> Layer:
         return found(takes[layer["name"]], *kinds)
 
-    next_word = found([name for name in layers if name not in set(chain(*takes.values()))], "Dense")
+    given = set(chain(*takes.values()))
+    next_word = found([name for name in layers if name not in given], "Dense")
     decoder = before(next_word, "Dense")
     merged = before(decoder, "Add")["name"]
     sides = {side["class_name"]: side for side in (found([name], "Dense", "LSTM") for name in takes[merged])}
