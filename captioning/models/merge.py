@@ -50,9 +50,8 @@ def build(
     seen = dense("feature_dense")(seen)  # (N, 256)
     words = keras.Input((length,), dtype="int32", name="words")
     read = words if masked else _prefixes(words, length)
-    read = layers.Embedding(vocabulary_size, name="word_embedding", **configuration["word_embedding"])(
-        read
-    )  # (N, T, 256)
+    embedding = layers.Embedding(vocabulary_size, name="word_embedding", **configuration["word_embedding"])
+    read = embedding(read)  # (N, T, 256)
     read = layers.Dropout(0.5, name="word_dropout")(read)
     # Zeros are on the right, where they cannot reach a real word: without a mask the LSTM may use cuDNN.
     read = layers.LSTM(return_sequences=masked, name="lstm", **configuration["lstm"])(read)  # (N, T, 256)
