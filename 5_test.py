@@ -2,8 +2,8 @@
 
     python 5_test.py --photographs Examples
 
-Reads photographs (one file or a folder), a captioner, its tokenizer and the encoder whose features it was trained on. Prints a line
-for each photograph: its name, a tab and its caption. Writes, into --out:
+Reads photographs (one file or a folder), a captioner, the encoder whose features it was trained on, and a tokenizer where the captioner
+has no vocabulary of its own. Prints a line for each photograph: its name, a tab and its caption. Writes, into --out:
     gallery.html    thumbnails, captions and the probability of each word; one file, readable on a phone and without a network
 
 With --serve it shows a page instead, on this machine alone. The page captions the photographs dropped on it and keeps nothing.
@@ -37,7 +37,7 @@ class Settings:
     model: Path = Path()
     """Captioner: a file, or a folder whose captioner with the lowest val_loss is taken."""
     tokenizer: Path = Path("tokenizer.pkl")
-    """The captioner's vocabulary, from step 4."""
+    """The captioner's vocabulary, from step 4. It is read only for captioners that have none of their own (.h5)."""
     encoder: Path = Path("Pre-trained/simclr_encoder.keras")
     """The encoder whose features the captioner was trained on."""
     beam: settings.Count = 1

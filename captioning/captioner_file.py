@@ -1,16 +1,17 @@
-"""A captioner's file: a .keras archive that also remembers its vocabulary and the origin of its features; or the original's .h5."""
+"""A captioner's file: a .keras archive that also remembers its vocabulary and the origin of its features; or one of the tutorial's, as the original's."""
 
 import json
 import re
 import zipfile
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import keras
 
-from captioning.models import merge
+from captioning.models import merge, tutorial
 from captioning.tokenizer import Tokenizer, check_tokenizer
 from core import hdf5, keras_files
 from core.disk import replacing
@@ -22,7 +23,7 @@ MODELS = (merge,)
 
 
 class Captioner(NamedTuple):
-    """A captioner as it was saved; the tokenizer and the origin are None in files of the original."""
+    """A captioner as it was saved; the tokenizer and the origin are None in files that step 2 has not written."""
 
     model: keras.Model
     tokenizer: Tokenizer | None
@@ -38,29 +39,79 @@ def write(path: Path, model: keras.Model, tokenizer: Tokenizer, origin: Mapping[
 
 
 def read(path: Path) -> Captioner:
-    """Return the captioner of our .keras file, of the original's .h5, or of the file with the lowest val_loss in a folder.
+    """Return the captioner of our .keras file, of the tutorial's .keras or .h5, or of the file with the lowest val_loss in a folder.
+
+    It prints one line that says what the file was taken for.
 
     :raises InputError: there is none, it is damaged, or its layers are those of no captioner.
     """
     path = best_of(Path(path)) if Path(path).is_dir() else Path(path)
-    if path.suffix in (".h5", ".hdf5"):
-        return Captioner(_read_keras_2(path), None, None)
-    model = keras_files.read(path)
-    if design(model) is None:
-        names = {layer.name for layer in model.layers}
-        missing = min((known.LAYERS - names for known in MODELS), key=len)
-        raise InputError(
-            f"expected a captioner in {path}, found a model without the layers {', '.join(sorted(missing))}; "
-            "train one with 2_train_IC_model.py"
-        )
-    memory = _read_memory(path)
-    tokenizer = check_tokenizer(memory["tokenizer"], path) if "tokenizer" in memory else None
+    archive = path.suffix not in (".h5", ".hdf5")
+    stored = keras_files.read_stored(path) if archive else hdf5.read_keras(path)
+    known = _known(stored.weights) if archive else None
+    if known:
+        kind, found = f"a captioner of step 2 ({known.NAME})", _read_own(path)
+    else:
+        kind = "the tutorial's merge captioner"
+        kind += ", by its weights alone (relu and mask_zero=True are guessed)" * (stored.config is None)
+        found = Captioner(_tutorial(stored, path), None, None)
+    (_, *feature), (_, length) = found.model.inputs[0].shape, found.model.inputs[1].shape
+    words = f"{found.model.output_shape[-1]:,} words{' of its own' if found.tokenizer else ''}"
+    length = length or (found.tokenizer and found.tokenizer.maximum_length)
+    saved = f", saved by Keras {stored.version}" if stored.version else ""
+    print(
+        f"{path}: {kind}{saved}: feature {' x '.join(map(str, feature))}, {words}, at most {length or 'any number of'} words"
+    )
+    return found
+
+
+def _read_own(path: Path) -> Captioner:
+    model, memory = keras_files.read(path), _read_memory(path)
+    tokenizer = None
+    if "tokenizer" in memory:
+        tokenizer = check_vocabulary(model, check_tokenizer(memory["tokenizer"], path), path)
     return Captioner(model, tokenizer, check_origin(memory["origin"], path) if memory.get("origin") else None)
+
+
+def _tutorial(stored: hdf5.Stored, path: Path) -> keras.Model:
+    try:
+        return tutorial.build(stored)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise InputError(
+            f"expected a captioner in {path}, found a model with the layers {_layers(stored)}: {error}; what fits is "
+            f"{tutorial.FITTING}; give such a file, or train one with 2_train_IC_model.py"
+        ) from error
+
+
+def _layers(stored: hdf5.Stored) -> str:
+    """Return how many layers of each kind a stored model has; the names of its weights where it does not say."""
+    try:
+        kinds = Counter(str(layer["class_name"]) for layer in stored.config["layers"])
+    except (LookupError, TypeError):
+        kinds = Counter(stored.weights.keys())
+    return ", ".join(f"{count} {kind}" if count > 1 else kind for kind, count in kinds.items())
+
+
+def check_vocabulary(model: keras.Model, tokenizer: Tokenizer, source: Path) -> Tokenizer:
+    """Return the tokenizer that the file `source` holds, if the captioner has as many words.
+
+    :raises InputError: it has others.
+    """
+    if tokenizer.vocabulary_size != (expected := model.output_shape[-1]):
+        raise InputError(
+            f"expected a vocabulary of {expected:,} words (the padding counts as one), which the captioner was trained on, found "
+            f"{tokenizer.vocabulary_size:,} in {source}; give the descriptions and the train list, or the tokenizer, that it was trained on"
+        )
+    return tokenizer
 
 
 def design(model: keras.Model) -> ModuleType | None:
     """Return the module of captioning/models that built a captioner, by its layers' names; None if none did."""
-    names = {layer.name for layer in model.layers}
+    return _known(layer.name for layer in model.layers)
+
+
+def _known(names: Iterable[str]) -> ModuleType | None:
+    names = set(names)
     return next((known for known in MODELS if names >= known.LAYERS), None)
 
 
@@ -78,7 +129,7 @@ def _read_memory(path: Path) -> dict[str, Any]:
 
 
 def best_of(folder: Path) -> Path:
-    """Return the captioner with the lowest val_loss in a folder, and say which.
+    """Return the captioner with the lowest val_loss in a folder.
 
     :raises InputError: there is none.
     """
@@ -91,17 +142,4 @@ def best_of(folder: Path) -> Path:
             f"expected a captioner (model-ep...-val_loss....keras) in {folder}, found none; run 2_train_IC_model.py"
         )
     # Of equal ones the last: each was written for a lower val_loss, with more digits than its name has.
-    best = min(sorted(found, reverse=True), key=found.get)
-    print(f"captioner: {best}")
-    return best
-
-
-def _read_keras_2(path: Path) -> keras.Model:
-    """Build the model of a Keras 2 .h5 file that one of `MODELS` knows, with its weights."""
-    config, weights = hdf5.read_keras_2(path)
-    for known in MODELS:
-        if hasattr(known, "from_keras_2") and (model := known.from_keras_2(config, weights)):
-            return model
-    raise InputError(
-        f"expected the original's merge model in {path}, found the layers {', '.join(weights)}; check the path"
-    )
+    return min(sorted(found, reverse=True), key=found.get)

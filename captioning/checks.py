@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from captioning.captioner_file import Captioner
-from captioning.tokenizer import Tokenizer
 from core.errors import InputError
 from encoders import photographs
 
@@ -94,26 +93,3 @@ def check_features(captioner: Captioner, dimension: int, origin: Mapping[str, An
             f"expected the features of the encoder {captioner.origin['encoder'][:12]}, which the captioner was trained on, found "
             f"those of {origin['encoder'][:12]} in {source}; use that encoder, or train a captioner on these features"
         )
-
-
-def check_vocabulary(captioner: Captioner, tokenizer: Tokenizer, source: Path) -> Tokenizer:
-    """Return the captioner's own tokenizer, or else the one of the file `source`.
-
-    :raises InputError: the vocabulary of `source` is not the captioner's.
-    """
-    expected = captioner.model.output_shape[-1]
-    if tokenizer.vocabulary_size != expected:
-        raise InputError(
-            f"expected a vocabulary of {expected:,} words (the padding counts as one), which the captioner was trained on, found "
-            f"{tokenizer.vocabulary_size:,} in {source}; give the descriptions and the train list that it was trained on"
-        )
-    if captioner.tokenizer is None:
-        return tokenizer
-    differing = captioner.tokenizer.word_index.items() - tokenizer.word_index.items()
-    if differing:
-        word, number = min(differing, key=lambda pair: pair[1])
-        raise InputError(
-            f"expected the captioner's vocabulary in {source}, found another of the same size: word {number} is {word!r} in the "
-            f"captioner, and {tokenizer.words[number]!r} there; give the descriptions and the train list that it was trained on"
-        )
-    return captioner.tokenizer

@@ -11,7 +11,7 @@ from captioning.tokenizer import END, START, Tokenizer
 from core.errors import InputError
 
 ROWS = 256  # captions that are extended together; more only costs memory
-MAXIMUM_LENGTH = 34  # words, where a drop-in tokenizer does not say: Flickr8k's, after the original's cleaning
+MAXIMUM_LENGTH = 34  # words, where neither captioner nor tokenizer says: Flickr8k's, after the original's cleaning
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ def alternatives(model: keras.Model, features: np.ndarray, tokenizer: Tokenizer,
     stepper = design(model).Stepper(model)
     together = max(1, ROWS // beam)
     parts = [features[first : first + together] for first in range(0, len(features), together)]
-    return [captions for part in parts for captions in _search(stepper, part, tokenizer, beam)]
+    longest = model.inputs[1].shape[1] or tokenizer.maximum_length or MAXIMUM_LENGTH
+    return [captions for part in parts for captions in _search(stepper, part, tokenizer, beam, longest)]
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,12 @@ class _Beam:
         return replace(self, ids=np.column_stack((self.ids, ids)), logs=np.column_stack((self.logs, logs)))
 
 
-def _search(stepper: Any, features: np.ndarray, tokenizer: Tokenizer, width: int) -> list[list[Caption]]:
+def _search(stepper: Any, features: np.ndarray, tokenizer: Tokenizer, width: int, longest: int) -> list[list[Caption]]:
     count, start, end = len(features), tokenizer.word_index[START], tokenizer.word_index[END]
     beam = _Beam(np.arange(count), np.full((count, 1), start), np.zeros((count, 0), "float32"), stepper.start(features))
     room = np.full(count, width)  # (N,) captions under way that a photograph may still have
     found: list[list[Caption]] = [[] for _ in range(count)]
-    for _ in range(tokenizer.maximum_length or MAXIMUM_LENGTH):
+    for _ in range(longest):
         logits, state = stepper.step(beam.state, beam.ids[:, -1])
         ids, logs = _likeliest(logits, width)  # (R, width)
         rows, columns = _survivors(beam, logs, room)

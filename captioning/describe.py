@@ -29,8 +29,10 @@ def describe(
     picked = checks.pick(features_file.read(features), test, "feature", features)
     stacked = np.concatenate(list(picked.values()))
     checks.check_features(captioner, stacked.shape[1], features_file.read_origin(features), features)
-    fitted = Tokenizer.fit(wrap(text) for texts in train.values() for text in texts)
-    tokenizer = checks.check_vocabulary(captioner, fitted, source)
+    tokenizer = captioner.tokenizer
+    if not tokenizer:
+        fitted = Tokenizer.fit(wrap(text) for texts in train.values() for text in texts)
+        tokenizer = captioner_file.check_vocabulary(captioner.model, fitted, source)
     found = dict(zip(picked, decoding.caption(captioner.model, stacked, tokenizer, beam), strict=True))
     captions = {image: caption.text for image, caption in found.items()}
     return captions, {image for image, caption in found.items() if not caption.finished}
@@ -41,7 +43,7 @@ class Describer:
 
     :param encoder: the encoder's file.
     :param captioner: the captioner's file, or a folder whose captioner with the lowest val_loss is taken.
-    :param tokenizer: the file of its vocabulary; needed only for captioners that do not hold it, such as the original's.
+    :param tokenizer: the file of its vocabulary; read only for captioners that have none of their own, such as the original's.
     :raises InputError: a file is missing or damaged, or they do not belong together.
     """
 
@@ -50,10 +52,10 @@ class Describer:
         self.encoder, self.captioner = encoder_file.read(Path(encoder)), found.model
         origin = {"encoder": keras_files.fingerprint(self.encoder)}
         checks.check_features(found, self.encoder.output_shape[-1], origin, encoder)
-        if tokenizer:
-            self.tokenizer = checks.check_vocabulary(found, read_tokenizer(Path(tokenizer)), tokenizer)
-        elif found.tokenizer:
+        if found.tokenizer:
             self.tokenizer = found.tokenizer
+        elif tokenizer and Path(tokenizer).exists():
+            self.tokenizer = captioner_file.check_vocabulary(found.model, read_tokenizer(Path(tokenizer)), tokenizer)
         else:
             raise InputError(
                 f"expected a captioner with its vocabulary in {captioner}, found none; give its tokenizer.pkl"

@@ -103,8 +103,9 @@ class Checks:
     def captioner_and_features(self) -> str:
         origin = features_file.read_origin(self.config.features)
         checks.check_features(self._captioner, self._dimension, origin, self.config.features)
-        checks.check_vocabulary(self._captioner, self._fitted, self.config.descriptions)
-        return "the captioner was trained on such features and these descriptions"
+        if not self._captioner.tokenizer:
+            captioner_file.check_vocabulary(self._captioner.model, self._fitted, self.config.descriptions)
+        return "the captioner was trained on such features"
 
     def captioner_and_encoder(self) -> str:
         origin = {"encoder": keras_files.fingerprint(self._encoder)}
@@ -112,8 +113,11 @@ class Checks:
         return "the captioner was trained on features of this encoder"
 
     def captioner_and_tokenizer(self) -> str:
-        checks.check_vocabulary(self._captioner, read_tokenizer(self.config.tokenizer), self.config.tokenizer)
-        return "the tokenizer is the captioner's"
+        if self._captioner.tokenizer:
+            return "the captioner has its own vocabulary"
+        known = read_tokenizer(self.config.tokenizer)
+        captioner_file.check_vocabulary(self._captioner.model, known, self.config.tokenizer)
+        return "the tokenizer has as many words as the captioner"
 
     def _room(self, room: float, memory: float) -> str:
         if lacking := machine.shortages(self.config.out, room, memory):
@@ -131,13 +135,12 @@ NEEDS = {  # the checks in the order of the steps, and the settings whose files 
     Checks.room_of_step_2: ("features", "descriptions"),
     Checks.captioner_and_features: ("model", "features", "descriptions"),
     Checks.captioner_and_encoder: ("model",),
-    Checks.captioner_and_tokenizer: ("model", "tokenizer"),
+    Checks.captioner_and_tokenizer: ("model",),
 }
 WRITERS = {
     "features": "1_data_preprocessor.py",
     "descriptions": "1_data_preprocessor.py",
     "model": "2_train_IC_model.py",
-    "tokenizer": "4_tokenizer.py",
 }
 
 

@@ -9,9 +9,12 @@ import hashlib
 import io
 import json
 import math
+import re
 import zipfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -97,10 +100,44 @@ def read(path: Path) -> keras.Model:
     import keras
 
     numbers = _check_archive(path)
-    try:
+    with _loading(path):
         config = _read_config(path)
         check_numbers(lambda: keras.saving.deserialize_keras_object(config, safe_mode=True), numbers)
         return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
+def read_stored(path: Path) -> hdf5.Stored:
+    """Return what a .keras file of Keras 2 or 3 holds, as plain data, without building a model.
+
+    :raises InputError: the file is missing, no .keras file, or asks for absurd sizes.
+    """
+    _check_archive(path)
+    with _loading(path), zipfile.ZipFile(path) as archive:
+        config = _read_config(path)["config"]
+        version = hdf5.version(json.loads(archive.read("metadata.json"))["keras_version"])
+        data = archive.read(WEIGHTS)
+        with h5py.File(io.BytesIO(data)) as file:
+            groups = hdf5.read_weights(file, len(data), path)
+        return hdf5.Stored(config, _by_layer(config, groups), version)
+
+
+def _by_layer(config: dict[str, Any], groups: dict[str, list[np.ndarray]]) -> dict[str, list[np.ndarray]]:
+    """Return the arrays of each layer. A group is named by its layer's class, and how many of that class came before."""
+    counts: Counter[str] = Counter()
+    weights = {}
+    for layer in config["layers"]:
+        kind = re.sub(r"(?<=.)(?=[A-Z][a-z])", "_", layer["class_name"]).lower()
+        weights[layer["name"]] = groups.get(f"{kind}_{counts[kind]}" if counts[kind] else kind, [])
+        counts[kind] += 1
+    return weights
+
+
+@contextmanager
+def _loading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        raise
     except Exception as error:  # Keras raises many kinds for a damaged or hostile file
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"cannot load {path} as a Keras model: {reason}; make it again, or get it again") from error

@@ -104,7 +104,7 @@ def read_original(path: Path) -> Solver:
 
     :raises InputError: the file is missing, damaged, or of another model.
     """
-    config, weights = hdf5.read_keras_2(path)
+    config, weights, _ = hdf5.read_keras(path)
     try:
         tile = next(layer["config"]["batch_input_shape"][1] for layer in config["layers"])
         body, *head = (arrays for arrays in weights.values() if arrays)

@@ -13,30 +13,61 @@ import tensorflow as tf
 from keras import layers, ops
 
 NAME = "merge"
-LAYERS = frozenset({"feature_dense", "word_embedding", "lstm", "decoder_dense", "next_word"})  # those with weights
 UNITS = 256
+CONFIGURATION = {  # of the layers with weights
+    "feature_dense": {"units": UNITS, "activation": "relu"},
+    "word_embedding": {"output_dim": UNITS},
+    "lstm": {"units": UNITS},
+    "decoder_dense": {"units": UNITS, "activation": "relu"},
+    "next_word": {"activation": "softmax"},
+}
+LAYERS = frozenset(CONFIGURATION)
 PARTS = 4  # of a batch's next words: the probabilities of a part, some 10 MB on Flickr8k, stay in the processor's cache
 LANES = 16  # float32 numbers in a processor's widest register: products are faster where rows begin at multiples
 
 
-def build(feature_shape: Sequence[int], vocabulary_size: int) -> keras.Model:
+def build(
+    feature_shape: Sequence[int],
+    vocabulary_size: int,
+    configuration: Mapping[str, Mapping[str, Any]] = CONFIGURATION,
+    length: int | None = None,
+    masked: bool = True,
+) -> keras.Model:
     """Return the captioner: what word comes next, after each of the words.
 
     Inputs `feature`, float32 (N, *feature_shape), a vector for each photograph, and `words`, int32 (N, T) with zeros on the right; output, the probabilities of each next
     word, float32 (N, T, vocabulary_size) in any precision. Those after a zero mean nothing.
+
+    :param length: T, where it is fixed; needed without a mask.
+    :param masked: whether a prefix is read alone, or after the zeros that pad it on the left to T words.
     """
+
+    def dense(name: str, **more: Any) -> layers.Dense:
+        return layers.Dense(name=name, **configuration[name], **more)
+
     feature = keras.Input(feature_shape, name="feature")
     seen = layers.Dropout(0.5, name="feature_dropout")(feature)
-    seen = layers.Dense(UNITS, activation="relu", name="feature_dense")(seen)  # (N, 256)
-    words = keras.Input((None,), dtype="int32", name="words")
-    read = layers.Embedding(vocabulary_size, UNITS, name="word_embedding")(words)  # (N, T, 256)
+    seen = dense("feature_dense")(seen)  # (N, 256)
+    words = keras.Input((length,), dtype="int32", name="words")
+    read = words if masked else _prefixes(words, length)
+    embedding = layers.Embedding(vocabulary_size, name="word_embedding", **configuration["word_embedding"])
+    read = embedding(read)  # (N, T, 256)
     read = layers.Dropout(0.5, name="word_dropout")(read)
     # Zeros are on the right, where they cannot reach a real word: without a mask the LSTM may use cuDNN.
-    read = layers.LSTM(UNITS, return_sequences=True, name="lstm")(read)  # (N, T, 256)
+    read = layers.LSTM(return_sequences=masked, name="lstm", **configuration["lstm"])(read)  # (N, T, 256)
+    if not masked:
+        read = ops.reshape(read, (-1, length, read.shape[-1]))
     merged = layers.Add(name="merge")([ops.expand_dims(seen, 1), read])  # (N, T, 256)
-    decoded = layers.Dense(UNITS, activation="relu", name="decoder_dense")(merged)
-    next_word = layers.Dense(vocabulary_size, activation="softmax", dtype="float32", name="next_word")(decoded)
+    decoded = dense("decoder_dense")(merged)
+    next_word = dense("next_word", units=vocabulary_size, dtype="float32")(decoded)
     return keras.Model([feature, words], next_word, name="captioner")
+
+
+def _prefixes(words: keras.KerasTensor, length: int) -> keras.KerasTensor:
+    """Return each prefix of the words (N, T) with zeros on its left, (N * T, T)."""
+    padded = ops.pad(words, [[0, 0], [length - 1, 0]])
+    windows = np.add.outer(np.arange(length), np.arange(length))
+    return ops.reshape(ops.take(padded, windows, axis=1), (-1, length))
 
 
 class Trainer(keras.Model):
@@ -107,11 +138,12 @@ def on_raw_features(captioner: keras.Model, mean: np.ndarray, scale: np.ndarray)
 
 
 class State(NamedTuple):
-    """Captions under way, a row each: what the captioner makes of their photographs, and the LSTM's states; (R, 256) each."""
+    """Captions under way, a row each: what the captioner makes of their photographs, the LSTM's states, (R, U) each, and the words (R, T) that it must read again."""
 
     photograph: np.ndarray
     hidden: np.ndarray
     cell: np.ndarray
+    words: np.ndarray
 
 
 class Stepper:
@@ -121,88 +153,59 @@ class Stepper:
         def weights(name: str) -> list[np.ndarray]:
             return [np.asarray(weight, "float32") for weight in captioner.get_layer(name).get_weights()]
 
+        def dense(name: str) -> Callable[[np.ndarray], np.ndarray]:
+            (kernel, bias), activation = weights(name), _plain(captioner.get_layer(name).activation)
+            return lambda inputs: activation(inputs @ kernel + bias)
+
         (embedding,) = weights("word_embedding")  # (V, E)
         kernel, self.recurrent, bias = weights("lstm")  # (E, 4U), (U, 4U), (4U,)
         self.word_gates = embedding @ kernel + bias  # (V, 4U)
-        self.feature_dense = weights("feature_dense")
-        self.decoder_dense = weights("decoder_dense")
+        lstm = captioner.get_layer("lstm")
+        self.activation, self.gate = _plain(lstm.activation), _plain(lstm.recurrent_activation)
+        self.feature_dense, self.decoder_dense = dense("feature_dense"), dense("decoder_dense")
         self.next_word = weights("next_word")
+        self.padding = None if lstm.return_sequences else self._padding(captioner.inputs[1].shape[1])
+
+    def _padding(self, length: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return the LSTM's states (1, U) before a prefix of each number of words from 0 to `length`, after the zeros on its left."""
+        states = [(np.zeros((1, len(self.recurrent)), "float32"),) * 2]
+        for _ in range(length):
+            states.append(self._read(np.zeros(1, int), *states[-1]))
+        return states[::-1]
 
     def start(self, features: np.ndarray) -> State:
         """Return the state before the first word of photographs with these features, float (N, D)."""
-        photograph = _relu(np.asarray(features, "float32"), *self.feature_dense)  # (N, U)
-        return State(photograph, np.zeros_like(photograph), np.zeros_like(photograph))
+        photograph = self.feature_dense(np.asarray(features, "float32"))  # (N, U)
+        empty = np.zeros_like(photograph)
+        return State(photograph, empty, empty, np.zeros((len(photograph), 0), int))
 
     def step(self, state: State, words: np.ndarray) -> tuple[np.ndarray, State]:
         """Read one more word (R,) of each caption; return the logits of the next (R, V) and the state after it."""
-        gates = self.word_gates[words] + state.hidden @ self.recurrent  # (R, 4U), in Keras' order
-        enter, forget, candidate, leave = np.split(gates, 4, axis=1)
-        cell = _sigmoid(forget) * state.cell + _sigmoid(enter) * np.tanh(candidate)
-        hidden = _sigmoid(leave) * np.tanh(cell)
+        photograph, hidden, cell, again = state
+        if self.padding:  # one word more is one zero less before the first: all are read anew
+            again = np.column_stack((again, words))
+            hidden, cell = self.padding[again.shape[1]]
+            for earlier in again.T[:-1]:
+                hidden, cell = self._read(earlier, hidden, cell)
+        hidden, cell = self._read(words, hidden, cell)
         kernel, bias = self.next_word
-        logits = _relu(state.photograph + hidden, *self.decoder_dense) @ kernel
+        logits = self.decoder_dense(photograph + hidden) @ kernel
         logits += bias
-        return logits, State(state.photograph, hidden, cell)
+        return logits, State(photograph, hidden, cell, again)
+
+    def _read(self, words: np.ndarray, hidden: np.ndarray, cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the LSTM's states after one more word (R,)."""
+        gates = self.word_gates[words] + hidden @ self.recurrent  # (R, 4U), in Keras' order
+        enter, forget, candidate, leave = np.split(gates, 4, axis=1)
+        cell = self.gate(forget) * cell + self.gate(enter) * self.activation(candidate)
+        return self.gate(leave) * self.activation(cell), cell
 
 
-def _relu(inputs: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    return np.maximum(inputs @ kernel + bias, 0)
+def _plain(activation: Callable) -> Callable[[np.ndarray], np.ndarray]:
+    """Return an activation on arrays: numpy's, which is faster here, or Keras'."""
+    of_numpy = {"relu": lambda inputs: np.maximum(inputs, 0), "tanh": np.tanh, "sigmoid": _sigmoid}
+    return of_numpy.get(activation.__name__) or (lambda inputs: np.asarray(activation(inputs)))
 
 
 def _sigmoid(inputs: np.ndarray) -> np.ndarray:
     return 0.5 * np.tanh(0.5 * inputs) + 0.5  # no overflow
-
-
-# Files of the original (Keras 2.4) -----------------------------------------------------------------------------------
-
-
-def from_keras_2(config: dict[str, Any], weights: Mapping[str, list[np.ndarray]]) -> keras.Model | None:
-    """Build the captioner with the weights of the original's .h5, whose layer names end in numbers that vary; None if it is another model.
-
-    :param config: the model's configuration; `weights`, the arrays of each layer by its name.
-    """
-    try:
-        parts = _roles({layer["name"]: layer for layer in config["layers"]})
-        dimension, units = weights[parts["feature_dense"]][0].shape
-        vocabulary_size, width = weights[parts["word_embedding"]][0].shape
-        if (units, width) != (UNITS, UNITS):
-            return None
-        model = build((dimension,), vocabulary_size)
-        for name, old in parts.items():
-            model.get_layer(name).set_weights(weights[old])
-    except (AttributeError, KeyError, ValueError, IndexError, TypeError):
-        return None
-    return model
-
-
-def _roles(layers: Mapping[str, dict[str, Any]]) -> dict[str, str]:
-    """Find which layer of the original's model plays which part, from its graph.
-
-    :raises ValueError: it is another graph.
-    """
-    takes = {
-        name: [node[0] for node in layer["inbound_nodes"][0]]
-        for name, layer in layers.items()
-        if layer["inbound_nodes"]
-    }
-
-    def only(names: list[str]) -> str:
-        if len(names) != 1:
-            raise ValueError(f"expected one layer, found {names}")
-        return names[0]
-
-    def of_kind(kind: str) -> str:
-        return only([name for name, layer in layers.items() if layer["class_name"] == kind])
-
-    def taker(giver: str) -> str:
-        return only([name for name, givers in takes.items() if givers == [giver]])
-
-    lstm, merged = of_kind("LSTM"), of_kind("Add")
-    decoder = taker(merged)
-    return {
-        "feature_dense": only([name for name in takes[merged] if name != lstm]),
-        "word_embedding": of_kind("Embedding"),
-        "lstm": lstm,
-        "decoder_dense": decoder,
-        "next_word": taker(decoder),
-    }

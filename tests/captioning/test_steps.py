@@ -15,7 +15,7 @@ from captioning import captioner_file, doctor
 from captioning.captions import clean, read_captions, read_results, write_descriptions, write_results
 from captioning.describe import Describer
 from captioning.models import merge
-from captioning.tokenizer import Tokenizer, read_tokenizer, wrap, write_tokenizer
+from captioning.tokenizer import END, START, Tokenizer, read_tokenizer, wrap, write_tokenizer
 from core import disk, keras_files, machine
 from core.errors import InputError
 from encoders import extract, features_file, photographs
@@ -149,16 +149,30 @@ def test_another_encoder_is_refused(folder, script):
             script("5_test").main(["--encoder", "other.keras"])
 
 
-def test_another_vocabulary_is_refused(folder, script):
-    grown = {**DESCRIPTIONS, "photo0": [*DESCRIPTIONS["photo0"], "an elephant"]}
-    write_descriptions(folder / "more.txt", grown)
+def test_a_captioners_own_vocabulary_wins(folder, script, capsys):
+    script("3_BLEU").main([])
+    ours = read_results(folder / "captions.json")
+    write_descriptions(folder / "more.txt", {**DESCRIPTIONS, "photo0": ["an elephant"]})
+    (folder / "tokenizer.pkl").write_text("no pickle")
+    capsys.readouterr()
+    script("3_BLEU").main(["--descriptions", "more.txt"])
+    assert read_results(folder / "captions.json") == ours
+    script("5_test").main(["--encoder", "encoder.keras"])
+    printed = capsys.readouterr().out
+    assert all(f"{image}.jpg\t{caption}\n" in printed for image, caption in ours.items())
+    size = captioner_file.read(folder).tokenizer.vocabulary_size
+    line = f"val_loss3.000.keras: a captioner of step 2 (merge), saved by Keras {keras.__version__}: feature 5, {size} words of its own, at most 6 words"
+    assert printed.count(line) == 2
+
+
+def test_another_vocabulary_is_refused_where_the_captioner_has_none(folder, script):
+    write_old_captioner(folder / "old.h5", captioner_file.read(folder).model)
+    write_descriptions(folder / "more.txt", {**DESCRIPTIONS, "photo0": [*DESCRIPTIONS["photo0"], "an elephant"]})
     with pytest.raises(InputError, match=r"expected a vocabulary of \d+ words.* in more\.txt"):
-        script("3_BLEU").main(["--descriptions", "more.txt"])
-    kept = captioner_file.read(folder).tokenizer.word_index
-    swapped = {**kept, "dog": kept["runs"], "runs": kept["dog"]}
-    write_tokenizer(folder / "tokenizer.pkl", Tokenizer(swapped, 6))
-    with pytest.raises(InputError, match=r"another of the same size: word .* in the captioner"):
-        script("5_test").main(["--encoder", "encoder.keras"])
+        script("3_BLEU").main(["--model", "old.h5", "--descriptions", "more.txt"])
+    write_tokenizer(folder / "tokenizer.pkl", Tokenizer({START: 1, END: 2}, 6))
+    with pytest.raises(InputError, match=r"expected a vocabulary of \d+ words.* found 3 in tokenizer\.pkl"):
+        script("5_test").main(["--model", "old.h5", "--encoder", "encoder.keras"])
 
 
 def test_photographs_without_feature_or_caption_or_description_are_named(folder, script, capsys):
@@ -270,9 +284,6 @@ def states(printed):
 def test_the_doctor_finds_nothing_in_what_the_steps_wrote(folder, script, capsys):
     write_token_file(folder)
     doctor.main(["--encoder", "encoder.keras", "--photographs", "Examples"])
-    assert states(capsys.readouterr().out).pop("captioner and tokenizer") == "later"
-    script("4_tokenizer").main([])
-    doctor.main(["--encoder", "encoder.keras", "--photographs", "Examples"])
     found = states(capsys.readouterr().out)
     assert set(found.values()) == {"ok"} and len(found) == 11
 
@@ -299,9 +310,6 @@ def test_the_doctor_goes_on_after_a_name_that_no_file_can_have(folder, capsys):
 
 def test_the_doctor_finds_what_does_not_belong_together(folder, script, capsys):
     write_token_file(folder)
-    script("4_tokenizer").main([])
-    kept = captioner_file.read(folder).tokenizer.word_index
-    write_tokenizer(folder / "tokenizer.pkl", Tokenizer({**kept, "dog": kept["runs"], "runs": kept["dog"]}, 6))
     stored = features_file.read(folder / "features.pkl")
     features_file.write(folder / "features.pkl", {image: stored[image] for image in stored if image != "photo0"})
     features_file.write_origin(folder / "features.pkl", {"encoder": "0" * 64})
@@ -310,8 +318,17 @@ def test_the_doctor_finds_what_does_not_belong_together(folder, script, capsys):
         doctor.main(["--encoder", "encoder.keras", "--photographs", "Examples", "--dev-images", "both.txt"])
     printed = capsys.readouterr().out
     wrong = {name for name, state in states(printed).items() if state == "fix"}
-    assert wrong == {"splits", "features", "captioner and features", "captioner and tokenizer"}
+    assert wrong == {"splits", "features", "captioner and features"}
     assert "found 1 of 2 in both lists (photo1 and so on)" in printed
+
+
+def test_the_doctor_compares_a_tokenizer_with_a_captioner_that_has_none(folder, capsys):
+    write_token_file(folder)
+    write_old_captioner(folder / "old.h5", captioner_file.read(folder).model)
+    write_tokenizer(folder / "tokenizer.pkl", Tokenizer({START: 1, END: 2}, 6))
+    with pytest.raises(InputError, match="1 to fix"):
+        doctor.main(["--encoder", "encoder.keras", "--photographs", "Examples", "--model", "old.h5"])
+    assert states(capsys.readouterr().out)["captioner and tokenizer"] == "fix"
 
 
 def test_step_2_refuses_to_judge_by_what_it_learns_from(folder, script):

@@ -89,11 +89,6 @@ def hdf5(name: str, value: np.ndarray | h5py.ExternalLink | str) -> Callable[[Pa
     return create
 
 
-def swap_two_words(folder: Path) -> None:
-    index = read_tokenizer(folder / "tokenizer.pkl").word_index
-    write_tokenizer(folder / "tokenizer.pkl", Tokenizer(index | {"dog": index["cat"], "cat": index["dog"]}, 9))
-
-
 def break_all(folder: Path) -> None:
     for path in (folder / "Flicker8k_Dataset").iterdir():
         path.write_text("no photograph")
@@ -128,6 +123,21 @@ def no_merge_model(folder: Path, model: keras.Model, _: object) -> None:
         file.attrs["model_config"] = json.dumps({"config": {"layers": []}})
 
 
+def old_captioner(change: Callable[[Path], object]) -> Callable[[Path], object]:
+    """Write other.h5, which has no vocabulary of its own, and change something else."""
+
+    def rewrite(folder: Path, model: keras.Model, _: object) -> None:
+        write_old_captioner(folder / "other.h5", model)
+        change(folder)
+
+    return keep_model(rewrite)
+
+
+def larger_tokenizer(folder: Path) -> None:
+    index = read_tokenizer(folder / "tokenizer.pkl").word_index
+    write_tokenizer(folder / "tokenizer.pkl", Tokenizer(index | {"elephant": len(index) + 1}, 9))
+
+
 def lock(folder: Path) -> object:
     """Return the file that another run would hold."""
     file = (folder / ".lock").open("w")
@@ -142,6 +152,7 @@ ONE, TWO, THREE, FOUR, FIVE = (
     "4_tokenizer",
     "5_test --encoder encoder.keras",
 )
+OLD = f"{FIVE} --model other.h5"
 PUZZLES = (
     "jigsaw.main --photographs photographs.h5 --network resnet18 --width 4 --size 48 --permutations 4 --batch-size 4"
 )
@@ -298,17 +309,20 @@ ROWS = {
         change_member(keras_files.MEMORY, b"{")),
     "a captioner with another memory": Row(FIVE, r"an origin in the member captioning\.json of model-ep001",
         change_member(keras_files.MEMORY, b"[]")),
-    "a tokenizer of another form": Row(FIVE, r"words numbered from 1, .* in tokenizer\.pkl", write("tokenizer.pkl", b"\x80\4].")),
-    "a tokenizer without an end": Row(FIVE, r"startseq and endseq among them, .* in tokenizer\.pkl", lambda folder:
-        write_tokenizer(folder / "tokenizer.pkl", Tokenizer({"startseq": 1, "dog": 2}, 9))),
-    "a tokenizer of no length": Row(FIVE, r"descriptions of 1 to 10,000 words\) in tokenizer\.pkl", lambda folder:
-        write_tokenizer(folder / "tokenizer.pkl", Tokenizer({"startseq": 1, "endseq": 2}, -1))),
-    "a larger vocabulary": Row(THREE, r"expected a vocabulary of 9 words .* found 10 in descriptions\.txt", lambda folder:
-        write("descriptions.txt", (folder / "descriptions.txt").read_text() + "\nphoto0 elephant")(folder)),
-    "a vocabulary of the same size": Row(FIVE, r"captioner's vocabulary in tokenizer\.pkl, found another of the same size",
-        swap_two_words),
-    "an old model that is text": Row(f"{THREE} --model file.h5", r"Keras 2 model .* in file\.h5", write("file.h5", "text")),
-    "an old model of another kind": Row(f"{THREE} --model other.h5", r"original's merge model in other\.h5, found the layers",
+    "a captioner with fewer words than it predicts": Row(FIVE, r"a vocabulary of 9 words .* found 3 in model-ep001",
+        change_member(keras_files.MEMORY, json.dumps({"tokenizer": Tokenizer({"startseq": 1, "endseq": 2}, 5).content()}).encode())),
+    "an old captioner without tokenizer": Row(OLD, r"captioner with its vocabulary in other\.h5, found none; give its tokenizer",
+        old_captioner(remove("tokenizer.pkl"))),
+    "a tokenizer of another form": Row(OLD, r"words numbered from 1, .* in tokenizer\.pkl",
+        old_captioner(write("tokenizer.pkl", b"\x80\4]."))),
+    "a tokenizer without an end": Row(OLD, r"startseq and endseq among them, .* in tokenizer\.pkl", old_captioner(lambda folder:
+        write_tokenizer(folder / "tokenizer.pkl", Tokenizer({"startseq": 1, "dog": 2}, 9)))),
+    "a tokenizer of no length": Row(OLD, r"descriptions of 1 to 10,000 words\) in tokenizer\.pkl", old_captioner(lambda folder:
+        write_tokenizer(folder / "tokenizer.pkl", Tokenizer({"startseq": 1, "endseq": 2}, -1)))),
+    "a larger vocabulary": Row(OLD, r"expected a vocabulary of 9 words .* found 10 in tokenizer\.pkl",
+        old_captioner(larger_tokenizer)),
+    "an old model that is text": Row(f"{THREE} --model file.h5", r"expected a Keras model .* in file\.h5", write("file.h5", "text")),
+    "an old model of another kind": Row(f"{THREE} --model other.h5", r"captioner in other\.h5, found a model with the layers .*2 InputLayer",
         keep_model(no_merge_model)),
     "a captioner that is gone": Row(f"{TWO} --out .", "captioner of the best epoch at model-ep001.*, found nothing: put it back",
         lambda folder: [path.unlink() for path in folder.glob("model-*.keras")]),
@@ -461,6 +475,9 @@ PARSERS = {
     "encoder": (encoder_file.read, "encoder.keras"),
     "captioner": (captioner_file.read, "small.keras"),
     "old captioner": (captioner_file.read, "old.h5"),
+    "the tutorial's captioner": (captioner_file.read, "unmasked.h5"),
+    "the tutorial's weights alone": (captioner_file.read, "alone.h5"),
+    "the tutorial's archive": (captioner_file.read, "plain.keras"),
     "checkpoint of training": (training.read_checkpoint, "small.weights.h5"),
     "checkpoint of torch": (checkpoint.read, "lightning.ckpt"),
 }
@@ -478,7 +495,13 @@ def samples(world, tmp_path_factory) -> Path:
     disk.write_json(world / "karpathy.json", {"images": [image]})
     disk.write_text(world / "captions.txt", 'image,caption\na.jpg,"A ""big"" dog"\n')
     write_results(world / "captions.json", {"a": "dog"})
-    shutil.copy(ROOT / "tests/fixtures/checkpoints/lightning.ckpt", world)
+    for sample in (
+        "checkpoints/lightning.ckpt",
+        "captioners/unmasked.h5",
+        "captioners/alone.h5",
+        "captioners/plain.keras",
+    ):
+        shutil.copy(ROOT / "tests/fixtures" / sample, world)
     return world
 
 

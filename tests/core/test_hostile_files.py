@@ -202,10 +202,12 @@ ARCHIVES = {
 @pytest.mark.parametrize("name", ARCHIVES)
 def test_archives(name, members, refused, tmp_path):
     changed, message = ARCHIVES[name]
+    read = captioner_file.read if keras_files.MEMORY in changed else keras_files.read
     with zipfile.ZipFile(tmp_path / "model.keras", "w", zipfile.ZIP_DEFLATED) as archive:
         for member, data in (members | changed).items():
             archive.writestr(member, data)
-    refused(captioner_file.read, tmp_path / "model.keras", message)
+    refused(read, tmp_path / "model.keras", message)
+    refused(captioner_file.read, tmp_path / "model.keras", str(tmp_path))
 
 
 # HDF5 ----------------------------------------------------------------------------------------------------------------
@@ -226,7 +228,31 @@ def test_a_layer_of_no_width(refused, tmp_path):
         group, name = file["model_weights/dense_3"], "dense_3/weight_0:0"
         del group[name]
         group[name] = np.zeros((1 << 40, 0), "f4")
-    refused(captioner_file.read, tmp_path / "old.h5", "merge model")
+    refused(captioner_file.read, tmp_path / "old.h5", "dense_3 has weights of")
+
+
+GRAPHS = {
+    "a circle of dropouts": (
+        "input_3",
+        {"class_name": "Dropout", "inbound_nodes": [[["dropout_2", 0, 0, {}]]]},
+        "recursion",
+    ),
+    "a node without end": ("dropout_2", {"inbound_nodes": [[[]] * 1000]}, "one layer fits where"),
+    "a long caption": ("input_4", {"config": {"batch_input_shape": [None, 1 << 40]}}, "asks for 1099511627776 words"),
+    "a function": ("dense_4", {"config": {"activation": "os.system"}}, "dense_4 has activation=os.system"),
+    "a class": ("dense_4", {"class_name": "Lambda"}, "dense_4 is Lambda, where Dense fits"),
+}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_graphs_of_old_captioners(name, refused, tmp_path):
+    changed, change, message = GRAPHS[name]
+    write_old_captioner(tmp_path / "old.h5", merge.build((6,), 4))
+    with h5py.File(tmp_path / "old.h5", "r+") as file:
+        stored = json.loads(file.attrs["model_config"])
+        next(layer for layer in stored["config"]["layers"] if layer["name"] == changed).update(change)
+        file.attrs["model_config"] = json.dumps(stored)
+    refused(captioner_file.read, tmp_path / "old.h5", message)
 
 
 ELSEWHERE = {
