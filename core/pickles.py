@@ -87,31 +87,37 @@ class _Writer(pickle.Pickler):
 class Reader(pickle._Unpickler):
     """The reference unpickler without sets, extensions and old-style instances, and with plain keys in dictionaries.
 
-    A subclass says what the names in a pickle stand for (`find_class`) and what is outside it (`persistent_load`).
+    A subclass says what the names in a pickle stand for (`find_class`), what is outside it (`persistent_load`), and what
+    stands for other keys (`other_key`).
     """
 
-    keys = str | int | bytes | None  # not tuples: the hash of some nested a hundred deep never ends
     dispatch = dict(pickle._Unpickler.dispatch)  # noqa: RUF012 - what pickle itself calls this table
 
+    def other_key(self, key: Any) -> Any:
+        """Return what takes the place of a key that may take long to hash: the hash of some tuples nested a hundred deep never ends."""
+        raise pickle.UnpicklingError("a dictionary has a key that is neither text nor a usual number")
 
-def _check_keys(reader: Reader, keys: list) -> None:
-    for key in keys:
-        if not isinstance(key, reader.keys) or (isinstance(key, int) and abs(key) >= LARGEST_KEY):
-            raise pickle.UnpicklingError("a dictionary has a key that is neither text nor a usual number")
+
+def _is_plain(key: Any) -> bool:
+    return isinstance(key, str | int | bytes | None) and not (isinstance(key, int) and abs(key) >= LARGEST_KEY)
+
+
+def _make_keys_plain(reader: Reader, places: slice) -> None:
+    reader.stack[places] = [key if _is_plain(key) else reader.other_key(key) for key in reader.stack[places]]
 
 
 def _set_item(reader: Reader) -> None:
-    _check_keys(reader, reader.stack[-2:-1])
+    _make_keys_plain(reader, slice(-2, -1))
     pickle._Unpickler.load_setitem(reader)
 
 
 def _set_items(reader: Reader) -> None:
-    _check_keys(reader, reader.stack[::2])
+    _make_keys_plain(reader, slice(None, None, 2))
     pickle._Unpickler.load_setitems(reader)
 
 
 def _make_dictionary(reader: Reader) -> None:
-    _check_keys(reader, reader.stack[::2])
+    _make_keys_plain(reader, slice(None, None, 2))
     pickle._Unpickler.load_dict(reader)
 
 

@@ -9,7 +9,10 @@ import numpy as np
 
 from core.errors import InputError
 
-FORMS = "a torch archive (.ckpt, .pth, .pt, .tar), a .safetensors file, or a TensorFlow checkpoint or SavedModel folder"
+FORMS = (
+    "a torch or TorchScript archive (.ckpt, .pth, .pt, .tar, .bin), a .safetensors file, a Hugging Face folder, "
+    "or a TensorFlow checkpoint or SavedModel folder"
+)
 COUNTER = ".num_batches_tracked"  # torch's, which no feature depends on
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 

@@ -370,12 +370,12 @@ def test_checkpoints(name, tmp_path, monkeypatch):
 def test_safetensors_that_claim_more_than_they_hold(refused, tmp_path):
     header = json.dumps({"a": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}}).encode()
     (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
-    refused(checkpoint.read, tmp_path / "model.safetensors", "does not fit")
+    refused(checkpoint.read, tmp_path / "model.safetensors", "not fully covered")
     header = header.replace(str(1 << 40).encode(), b",".join([b"9" * 4200] * 2000))
     (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
-    refused(checkpoint.read, tmp_path / "model.safetensors", "a shape is none of")
+    refused(checkpoint.read, tmp_path / "model.safetensors", "number out of range")
     (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", 1 << 60) + b"{}")
-    assert checkpoint.read(tmp_path / "model.safetensors").tensors == {}
+    refused(checkpoint.read, tmp_path / "model.safetensors", "header")
 
 
 # Networks, listings ----------------------------------------------------------------------------------------------------
