@@ -8,7 +8,7 @@ file alone, whatever indices and lengths the file claims.
 import io
 import math
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,6 +22,7 @@ FLOATS = {kind: np.dtype(kind) for kind in ("f2", "f4", "f8")}
 LARGEST_KEY = (
     1 << 60
 )  # larger integers can be chosen to have one and the same hash, and a dictionary of them never ends
+MOST_ARGUMENTS = 100
 KERAS_TOKENIZERS = (
     "keras_preprocessing.text",
     "keras.preprocessing.text",
@@ -121,6 +122,17 @@ def _make_dictionary(reader: Reader) -> None:
     pickle._Unpickler.load_dict(reader)
 
 
+def _with_few_arguments(load: Callable[[Reader], None], place: int) -> Callable[[Reader], None]:
+    """Return an operation whose arguments, at that place of the stack, are few: a file could pass a million again and again."""
+
+    def check(reader: Reader) -> None:
+        if len(reader.stack[place]) > MOST_ARGUMENTS:
+            raise pickle.UnpicklingError(f"an object is made of more than {MOST_ARGUMENTS} arguments")
+        load(reader)
+
+    return check
+
+
 def _set_state(reader: Reader) -> None:
     kind = type(reader.stack[-2])
     if not hasattr(kind, "__setstate__"):  # otherwise the file could change what was checked before
@@ -145,6 +157,9 @@ Reader.dispatch[pickle.SETITEM[0]] = _set_item
 Reader.dispatch[pickle.SETITEMS[0]] = _set_items
 Reader.dispatch[pickle.DICT[0]] = _make_dictionary
 Reader.dispatch[pickle.BUILD[0]] = _set_state
+Reader.dispatch[pickle.REDUCE[0]] = _with_few_arguments(pickle._Unpickler.load_reduce, -1)
+Reader.dispatch[pickle.NEWOBJ[0]] = _with_few_arguments(pickle._Unpickler.load_newobj, -1)
+Reader.dispatch[pickle.NEWOBJ_EX[0]] = _with_few_arguments(pickle._Unpickler.load_newobj_ex, -2)
 # Bytes do as well: a bytearray takes the memory that the file claims before a byte of it is read.
 Reader.dispatch[pickle.BYTEARRAY8[0]] = Reader.dispatch[pickle.BINBYTES8[0]]
 

@@ -38,7 +38,8 @@ def read(path: Path) -> Checkpoint:
     except InputError:
         raise
     except Exception as error:  # whatever a damaged or hostile file makes of the readers
-        raise InputError(f"{path} is damaged or cut short ({type(error).__name__}: {error}): get it again") from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise InputError(f"{path} is damaged or cut short ({reason}): get it again") from error
 
 
 def _read(path: Path) -> Checkpoint:

@@ -28,7 +28,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], str]:
     archive = zipfile.ZipFile(path)
     pickled = [name for name in archive.namelist() if PICKLE.fullmatch(name)]
     if len(pickled) != 1:
-        raise InputError(f"{path} is a zip archive with {len(pickled)} of PyTorch's data.pkl: expected {FORMS}")
+        raise InputError(f"expected one data.pkl in the zip archive {path}, found {len(pickled)}; get the file again")
     folder = pickled[0].removesuffix("data.pkl")
     with archive, archive.open(_uncompressed(archive, pickled[0])) as file:
         reader = TorchReader(file)

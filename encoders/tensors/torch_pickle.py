@@ -183,7 +183,7 @@ def _same(value: Any = None, *_: Any) -> Any:
 
 def _rebuild(rebuild: Callable, _: Any, arguments: tuple, *state: Any) -> Any:
     """Return the tensor that is inside an object of a subclass."""
-    return rebuild(*arguments)
+    return rebuild(*arguments[: pickles.MOST_ARGUMENTS])
 
 
 def named(value: Any) -> Iterator[tuple[str, Tensor]]:
