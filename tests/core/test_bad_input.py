@@ -349,6 +349,9 @@ ELSEWHERE = {  # errors with a table of their own, in the tests of their modules
         (f"encoders/tensors/{name}.py" for name in ("checkpoint", "tensor", "torch_archive", "tensorflow_checkpoint")),
         "tests/encoders/test_convert.py",
     ),
+    **dict.fromkeys(
+        (f"encoders/tensors/{name}.py" for name in ("huggingface", "other_files")), "tests/encoders/test_checkpoints.py"
+    ),
     "encoders/shards.py": "tests/encoders/test_extract.py",
     "pretext/distil.py": "tests/pretext/test_distil.py",
     "captioning/decoding.py": "tests/captioning/test_decoding.py",
@@ -446,6 +449,12 @@ def test_each_script_ends_with_one_line_and_no_traceback(tmp_path):
 
 # Parsers -------------------------------------------------------------------------------------------------------------
 
+
+def read_tensors(path: Path) -> None:
+    for tensor in checkpoint.read(path).tensors.values():
+        tensor.read()
+
+
 PARSERS = {
     "captions": (read_captions, TOKEN),
     "Karpathy's captions": (read_captions, "karpathy.json"),
@@ -463,6 +472,12 @@ PARSERS = {
     "old captioner": (captioner_file.read, "old.h5"),
     "checkpoint of training": (training.read_checkpoint, "small.weights.h5"),
     "checkpoint of torch": (checkpoint.read, "lightning.ckpt"),
+    "odd checkpoint of the older form": (read_tensors, "odd_older.ckpt"),
+    "whole model": (read_tensors, "whole.pt"),
+    "TorchScript archive": (read_tensors, "script.pt"),
+    "zipped model": (read_tensors, "whole.zip"),
+    "safetensors": (read_tensors, "numbered.safetensors"),
+    "index of shards": (lambda path: checkpoint.read(path.rename(path.with_suffix(".index.json"))), "shards.json"),
 }
 
 
@@ -478,7 +493,16 @@ def samples(world, tmp_path_factory) -> Path:
     disk.write_json(world / "karpathy.json", {"images": [image]})
     disk.write_text(world / "captions.txt", 'image,caption\na.jpg,"A ""big"" dog"\n')
     write_results(world / "captions.json", {"a": "dog"})
-    shutil.copy(ROOT / "tests/fixtures/checkpoints/lightning.ckpt", world)
+    checkpoints = ROOT / "tests/fixtures/checkpoints"
+    for name in (
+        "lightning.ckpt",
+        "numbered.safetensors",
+        *(f"containers/{name}" for name in ("odd_older.ckpt", "whole.pt", "script.pt")),
+    ):
+        shutil.copy(checkpoints / name, world)
+    with zipfile.ZipFile(world / "whole.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(world / "whole.pt", "whole.pt")
+    disk.write_json(world / "shards.json", {"weight_map": {}})
     return world
 
 

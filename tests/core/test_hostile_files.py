@@ -338,7 +338,42 @@ def longest_names() -> bytes:
     )
 
 
+def endless_key() -> bytes:
+    """Return tuples nested a hundred deep, whose hash never ends."""
+    return b")" + b"".join(pickle.MEMOIZE + pickle.BINGET + bytes([number]) + pickle.TUPLE2 for number in range(100))
+
+
+LONG_LIST = b"](" + b"N" * 50_000 + b"e" + pickle.MEMOIZE  # memo 0, as the first of a pickle
+LONG_TUPLE = b"(" + b"N" * 100_000 + b"t" + pickle.MEMOIZE
+OBJECT = b"c__main__\nObject\n" + pickle.MEMOIZE  # memo 1
+
+
+def shared_attributes() -> bytes:
+    """Return 5,000 objects of the same 5,000 attributes, each a tensor."""
+    attributes = torch_tensor() + b"0}(" + b"".join(text(str(number)) + b"h\6" for number in range(5_000)) + b"uq\7"
+    objects = b"".join(b"c__main__\nObject\n)\x81h\7b" for _ in range(5_000))
+    return b"\x80\2" + attributes + b"0](" + objects + b"e."
+
+
 CHECKPOINTS = {
+    "an endless key": b"\x80\4" + endless_key() + b"\x940}h\x64Ns.",
+    "a set of endless members": b"\x80\4" + endless_key() + b"\x940\x8f(h\x64\x90.",
+    "a frozen set of endless members": b"\x80\4" + endless_key() + b"\x940(h\x64\x91.",
+    "an endless storage": b"\x80\4"
+    + endless_key()
+    + b"\x940("
+    + text("storage")
+    + b"ctorch\nFloatStorage\nh\x64"
+    + text("cpu")
+    + b"K\1tQ.",
+    "arguments without end": b"\x80\4" + LONG_TUPLE + b"0" + OBJECT + b"0(" + b"h\1h\0R0" * 100_000 + b"t.",
+    "a list for many dictionaries": b"\x80\4"
+    + LONG_LIST
+    + b"0]("
+    + b"ccollections\nOrderedDict\nh\0\x85R" * 10_000
+    + b"e.",
+    "a list for many sets": b"\x80\4" + LONG_LIST + b"0](" + b"cbuiltins\nset\nh\0\x85R" * 20_000 + b"e.",
+    "attributes shared by many objects": shared_attributes(),
     "a storage that shrinks afterwards": b"\x80\2}"
     + text("w")
     + torch_tensor(1 << 20)
