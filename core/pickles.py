@@ -8,7 +8,7 @@ file alone, whatever indices and lengths the file claims.
 import io
 import math
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,6 +22,7 @@ FLOATS = {kind: np.dtype(kind) for kind in ("f2", "f4", "f8")}
 LARGEST_KEY = (
     1 << 60
 )  # larger integers can be chosen to have one and the same hash, and a dictionary of them never ends
+MOST_ARGUMENTS = 100
 KERAS_TOKENIZERS = (
     "keras_preprocessing.text",
     "keras.preprocessing.text",
@@ -87,32 +88,49 @@ class _Writer(pickle.Pickler):
 class Reader(pickle._Unpickler):
     """The reference unpickler without sets, extensions and old-style instances, and with plain keys in dictionaries.
 
-    A subclass says what the names in a pickle stand for (`find_class`) and what is outside it (`persistent_load`).
+    A subclass says what the names in a pickle stand for (`find_class`), what is outside it (`persistent_load`), and what
+    stands for other keys (`other_key`).
     """
 
-    keys = str | int | bytes | None  # not tuples: the hash of some nested a hundred deep never ends
     dispatch = dict(pickle._Unpickler.dispatch)  # noqa: RUF012 - what pickle itself calls this table
 
+    def other_key(self, key: Any) -> Any:
+        """Return what takes the place of a key that may take long to hash: the hash of some tuples nested a hundred deep never ends."""
+        raise pickle.UnpicklingError("a dictionary has a key that is neither text nor a usual number")
 
-def _check_keys(reader: Reader, keys: list) -> None:
-    for key in keys:
-        if not isinstance(key, reader.keys) or (isinstance(key, int) and abs(key) >= LARGEST_KEY):
-            raise pickle.UnpicklingError("a dictionary has a key that is neither text nor a usual number")
+
+def _is_plain(key: Any) -> bool:
+    return isinstance(key, str | int | bytes | None) and not (isinstance(key, int) and abs(key) >= LARGEST_KEY)
+
+
+def _make_keys_plain(reader: Reader, places: slice) -> None:
+    reader.stack[places] = [key if _is_plain(key) else reader.other_key(key) for key in reader.stack[places]]
 
 
 def _set_item(reader: Reader) -> None:
-    _check_keys(reader, reader.stack[-2:-1])
+    _make_keys_plain(reader, slice(-2, -1))
     pickle._Unpickler.load_setitem(reader)
 
 
 def _set_items(reader: Reader) -> None:
-    _check_keys(reader, reader.stack[::2])
+    _make_keys_plain(reader, slice(None, None, 2))
     pickle._Unpickler.load_setitems(reader)
 
 
 def _make_dictionary(reader: Reader) -> None:
-    _check_keys(reader, reader.stack[::2])
+    _make_keys_plain(reader, slice(None, None, 2))
     pickle._Unpickler.load_dict(reader)
+
+
+def _with_few_arguments(load: Callable[[Reader], None], place: int) -> Callable[[Reader], None]:
+    """Return an operation whose arguments, at that place of the stack, are few: a file could pass a million again and again."""
+
+    def check(reader: Reader) -> None:
+        if len(reader.stack[place]) > MOST_ARGUMENTS:
+            raise pickle.UnpicklingError(f"an object is made of more than {MOST_ARGUMENTS} arguments")
+        load(reader)
+
+    return check
 
 
 def _set_state(reader: Reader) -> None:
@@ -139,6 +157,9 @@ Reader.dispatch[pickle.SETITEM[0]] = _set_item
 Reader.dispatch[pickle.SETITEMS[0]] = _set_items
 Reader.dispatch[pickle.DICT[0]] = _make_dictionary
 Reader.dispatch[pickle.BUILD[0]] = _set_state
+Reader.dispatch[pickle.REDUCE[0]] = _with_few_arguments(pickle._Unpickler.load_reduce, -1)
+Reader.dispatch[pickle.NEWOBJ[0]] = _with_few_arguments(pickle._Unpickler.load_newobj, -1)
+Reader.dispatch[pickle.NEWOBJ_EX[0]] = _with_few_arguments(pickle._Unpickler.load_newobj_ex, -2)
 # Bytes do as well: a bytearray takes the memory that the file claims before a byte of it is read.
 Reader.dispatch[pickle.BYTEARRAY8[0]] = Reader.dispatch[pickle.BINBYTES8[0]]
 

@@ -1,17 +1,17 @@
 """Checkpoint files of PyTorch and TensorFlow, read without PyTorch and without running anything that a file names.
 
-Four forms are understood: torch archives (zip, since PyTorch 1.6), the older torch form (a row of pickles, then the numbers),
-safetensors, and TensorFlow checkpoints (also the variables of a SavedModel).
+The forms: torch archives (zip, since PyTorch 1.6), also of TorchScript; the older torch form (a row of pickles, then the
+numbers); safetensors; folders of Hugging Face, also in shards; a .zip around one such file; and TensorFlow checkpoints,
+also the variables of a SavedModel.
 """
 
-import mmap
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.errors import InputError
-from encoders.tensors import safetensors_file, tensorflow_checkpoint, torch_archive
+from encoders.tensors import huggingface, other_files, safetensors_file, tensorflow_checkpoint, torch_archive
 from encoders.tensors.tensor import FORMS, Tensor
 
 
@@ -36,24 +36,47 @@ def read(path: Path) -> Checkpoint:
     :raises InputError: there is no such file, it has another form, or it is damaged.
     """
     try:
-        return Checkpoint(*_read(Path(path)), Path(path).name, configuration={})
+        return _read(Path(path))
     except InputError:
         raise
     except Exception as error:  # whatever a damaged or hostile file makes of the readers
-        raise InputError(f"{path} is damaged or cut short ({type(error).__name__}: {error}): get it again") from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise InputError(f"{path} is damaged or cut short ({reason}): get it again") from error
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], str]:
-    if prefix := tensorflow_checkpoint.prefix_of(path):
-        return tensorflow_checkpoint.read(prefix), "a TensorFlow checkpoint"
-    if not path.is_file():
+def _read(path: Path) -> Checkpoint:
+    file = huggingface.file_in(path) or path
+    if prefix := file == path and tensorflow_checkpoint.prefix_of(path):
+        return Checkpoint(tensorflow_checkpoint.read(prefix), "a TensorFlow checkpoint", path.name, {})
+    if not file.is_file():
         raise InputError(f"there is no checkpoint {path}: expected {FORMS}; check the path")
+    if file.name.endswith(huggingface.INDEX):
+        tensors, container = huggingface.read_shards(file, _read_file)
+    elif zipfile.is_zipfile(file) and not torch_archive.fits(file):
+        tensors, container = _read_packed(file)
+    else:
+        tensors, container = _read_file(file)
+    if file != path:
+        container = f"a Hugging Face folder with {container}"
+    return Checkpoint(tensors, container, path.name, huggingface.configuration(file))
+
+
+def _read_file(path: Path) -> tuple[dict[str, Tensor], str]:
     if zipfile.is_zipfile(path):
-        return torch_archive.read(path), "a torch archive"
+        return torch_archive.read(path)
     with path.open("rb") as file:
-        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    if data[:1] == b"\x80":
-        return torch_archive.read_old(path, data), "a torch archive of the older form"
-    if data[8:9] == b"{":
-        return safetensors_file.read(data), "a safetensors file"
-    raise InputError(f"{path} begins with the bytes {data[:8]!r}: expected {FORMS}")
+        beginning = file.read(512)
+    if beginning[:1] == b"\x80":
+        return torch_archive.read_old(path)
+    if beginning[8:9] == b"{":
+        return safetensors_file.read(path), "a safetensors file"
+    raise other_files.refusal(path, beginning)
+
+
+def _read_packed(path: Path) -> tuple[dict[str, Tensor], str]:
+    file = other_files.unpacked(path)
+    try:
+        tensors, container = _read_file(file)
+    except InputError as error:
+        raise InputError(str(error).replace(str(file), f"{path}/{file.name}")) from error
+    return tensors, f"a .zip around {container}"

@@ -1,34 +1,25 @@
-"""Tensors of a safetensors file."""
+"""Tensors of safetensors files."""
 
-import json
-import math
-import mmap
-import struct
 from functools import partial
+from pathlib import Path
 
-import numpy as np
+from safetensors import safe_open
 
 from core import pickles
-from encoders.tensors.tensor import BFLOAT16, Tensor
+from encoders.tensors.tensor import Tensor  # and with it bfloat16, which numpy lacks
 
-DTYPES = {"F32": "<f4", "F64": "<f8", "F16": "<f2", "BF16": BFLOAT16, "I64": "<i8", "I32": "<i4", "U8": "u1"}
+DTYPES = {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL"}  # what networks are made of
 
 
-def read(data: mmap.mmap) -> dict[str, Tensor]:
-    """Return the tensors of a file's bytes by name.
+def read(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file by name.
 
-    :raises ValueError: a tensor does not fit its bytes.
+    :raises ValueError: a tensor has an absurd shape.
     """
-    (length,) = struct.unpack_from("<Q", data)
-    entries = json.loads(data[8 : 8 + length])
-    tensors = {}
-    for name, entry in entries.items():
-        if entry.get("dtype") not in DTYPES:  # the metadata, or numbers that no network is made of
-            continue
-        shape, dtype = pickles.plausible(entry["shape"]), np.dtype(DTYPES[entry["dtype"]])
-        count = math.prod(shape)
-        start, end = (8 + length + offset for offset in entry["data_offsets"])
-        if end - start != count * dtype.itemsize or not 8 + length <= start <= end <= len(data):
-            raise ValueError(f"{name} of shape {shape} does not fit its {end - start} bytes")
-        tensors[name] = Tensor(shape, partial(np.frombuffer, data, dtype, count, start))
-    return tensors
+    file = safe_open(path, "numpy", backend="pread")  # mapped into memory, the whole file would count as ours
+    entries = {name: file.get_slice(name) for name in file.offset_keys()}
+    return {
+        name: Tensor(pickles.plausible(entry.get_shape()), partial(file.get_tensor, name))
+        for name, entry in entries.items()
+        if entry.get_dtype() in DTYPES
+    }

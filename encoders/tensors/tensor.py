@@ -9,12 +9,12 @@ import numpy as np
 
 from core.errors import InputError
 
-FORMS = "a torch archive (.ckpt, .pth, .pt, .tar), a .safetensors file, or a TensorFlow checkpoint or SavedModel folder"
-COUNTERS = (
-    ".num_batches_tracked",
-    "total_ops",
-    "total_params",
-)  # torch's and a profiler's, on which no feature depends
+FORMS = (
+    "a torch or TorchScript archive (.ckpt, .pth, .pt, .tar, .bin), a .safetensors file, a Hugging Face folder, "
+    "or a TensorFlow checkpoint or SavedModel folder"
+)
+# Of torch and of a profiler; no feature depends on them.
+COUNTERS = (".num_batches_tracked", "total_ops", "total_params")
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 

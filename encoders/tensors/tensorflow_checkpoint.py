@@ -23,7 +23,10 @@ def prefix_of(path: Path) -> str | None:
     found = sorted([*path.glob("*.index"), *path.glob("variables/*.index")])
     if len(found) != 1:
         names = ", ".join(str(index) for index in found) or "none"
-        raise InputError(f"expected one TensorFlow checkpoint (a file .index) in the folder {path}, found {names}")
+        raise InputError(
+            "expected one TensorFlow checkpoint (a file .index), or model.safetensors or pytorch_model.bin of Hugging Face, "
+            f"in the folder {path}, found {names}"
+        )
     return str(found[0]).removesuffix(".index")
 
 

@@ -1,163 +1,92 @@
-"""Tensors of PyTorch's files, read without PyTorch. Everything else that their pickles name is inert."""
+"""Containers that PyTorch writes: the zip archive, which TorchScript uses too, and the older row of pickles and numbers."""
 
-import math
 import mmap
 import re
 import struct
 import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import zlib
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import numpy as np
-
-from core import pickles
 from core.errors import InputError
-from encoders.tensors.tensor import BFLOAT16, FORMS, Tensor
+from encoders.tensors.tensor import FORMS, Tensor
+from encoders.tensors.torch_pickle import TorchReader, named
 
-STORAGES = {
-    "FloatStorage": "<f4",
-    "DoubleStorage": "<f8",
-    "HalfStorage": "<f2",
-    "BFloat16Storage": BFLOAT16,
-    "LongStorage": "<i8",
-    "IntStorage": "<i4",
-    "ShortStorage": "<i2",
-    "CharStorage": "i1",
-    "ByteStorage": "u1",
-    "BoolStorage": "?",
-}
 OLD_TORCH = 0x1950A86A20F9469CFC6C  # the number that an archive of the older form starts with
-LONGEST_NAME = 1000  # characters; those of real networks have less than 200
+PICKLE = re.compile(r"[^/]+/data\.pkl")
 
 
-class _Inert:
-    """Stands for anything that is no tensor: takes what a pickle does to it, and does nothing."""
-
-    def __init__(self, *_: Any):
-        pass
-
-    def ignore(self, *_: Any) -> None:
-        pass
-
-    __call__ = __setstate__ = __setitem__ = append = extend = ignore
+def fits(path: Path) -> bool:
+    """Return whether a zip archive has the pickle that PyTorch's have."""
+    with zipfile.ZipFile(path) as archive:
+        return any(PICKLE.fullmatch(name) for name in archive.namelist())
 
 
-class _Dictionary(dict):
-    def __setstate__(self, _: Any) -> None:
-        """Drop the attributes that torch hangs on a state dictionary."""
-
-
-@dataclass
-class _Storage:
-    """A row of numbers, from which tensors are cut. Its place in the file is known only after the pickle."""
-
-    dtype: np.dtype
-    count: int
-    load: Callable[[], bytes] | None = None
-
-    @property
-    def size(self) -> int:
-        return self.count * self.dtype.itemsize
-
-    def cut(self, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
-        numbers = np.frombuffer(self.load(), self.dtype, self.count)[offset:]
-        steps = [stride * self.dtype.itemsize for stride in strides]
-        return np.lib.stride_tricks.as_strided(numbers, shape, steps, writeable=False)
-
-
-class _TorchReader(pickles.Reader):
-    """Reads a pickle of torch: dictionaries and tensors come out, and whatever else it names is inert."""
-
-    keys = pickles.Reader.keys | type | _Inert  # Lightning keys its callbacks by their classes
-
-    def __init__(self, file: BinaryIO | mmap.mmap):
-        super().__init__(file)
-        self.storages: dict[str, _Storage] = {}
-        self.known = {("collections", "OrderedDict"): _Dictionary}
-        self.known |= {("torch._utils", f"_rebuild_tensor{version}"): self._tensor for version in ("", "_v2")}
-        self.known |= {("torch._utils", f"_rebuild_parameter{more}"): self._parameter for more in ("", "_with_state")}
-        self.known |= {("torch", name): np.dtype(dtype) for name, dtype in STORAGES.items()}
-
-    def find_class(self, module: str, name: str) -> Any:
-        return self.known.get((module, name), _Inert)
-
-    def persistent_load(self, identifier: tuple) -> _Storage | _Inert:
-        _, dtype, key, _, count, *view = identifier
-        if not isinstance(dtype, np.dtype):
-            return _Inert()
-        if any(view):
-            raise ValueError("a storage is a view of another, as in PyTorch before 0.4")
-        return self.storages.setdefault(key, _Storage(dtype, *pickles.plausible((count,))))
-
-    @staticmethod
-    def _parameter(tensor: Tensor, *_: Any) -> Tensor:
-        return tensor
-
-    @staticmethod
-    def _tensor(storage: _Storage, offset: int, shape: tuple, strides: tuple, *_: Any) -> Tensor | _Inert:
-        if not isinstance(storage, _Storage):
-            return _Inert()
-        (offset,), shape, strides = map(pickles.plausible, ((offset,), shape, strides))
-        last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-        if max(math.prod(shape), last + 1) > storage.count:
-            raise ValueError(f"a tensor of shape {shape} does not fit its storage of {storage.count} numbers")
-        return Tensor(shape, partial(storage.cut, offset, shape, strides))
-
-
-def read(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a zip archive, which PyTorch writes since 1.6, by name; nested names are joined by dots."""
+def read(path: Path) -> tuple[dict[str, Tensor], str]:
+    """Return the tensors of a zip archive, which PyTorch writes since 1.6, by name; and what the archive is."""
     archive = zipfile.ZipFile(path)
-    pickled = [name for name in archive.namelist() if re.fullmatch(r"[^/]+/data\.pkl", name)]
+    pickled = [name for name in archive.namelist() if PICKLE.fullmatch(name)]
     if len(pickled) != 1:
-        raise InputError(f"{path} is a zip archive without PyTorch's data.pkl: expected {FORMS}")
-    if any(record.compress_type != zipfile.ZIP_STORED for record in archive.infolist()):
-        raise ValueError("it is compressed, which PyTorch never does")
-    with archive.open(pickled[0]) as file:
-        reader = _TorchReader(file)
+        raise InputError(f"expected one data.pkl in the zip archive {path}, found {len(pickled)}; get the file again")
+    folder = pickled[0].removesuffix("data.pkl")
+    with archive, archive.open(_uncompressed(archive, pickled[0])) as file:
+        reader = TorchReader(file)
         value = reader.load()
-    for key, storage in reader.storages.items():
-        record = archive.getinfo(pickled[0].removesuffix(".pkl") + f"/{key}")
-        if record.file_size < storage.size:
-            raise ValueError(f"{record.filename} has {record.file_size} bytes where its tensors need {storage.size}")
-        storage.load = partial(archive.read, record)
-    return dict(_named(value))
+        for key, storage in reader.storages.items():
+            record = _uncompressed(archive, f"{folder}data/{key}")
+            if record.file_size < storage.size:
+                raise ValueError(
+                    f"{record.filename} has {record.file_size} bytes where its tensors need {storage.size}"
+                )
+            storage.read = partial(_stored, path, record)
+    script = f"{folder}constants.pkl" in archive.namelist()
+    return _described(reader, value, "a TorchScript archive" if script else "a torch archive")
 
 
-def read_old(path: Path, data: mmap.mmap) -> dict[str, Tensor]:
-    """Return the tensors of the older form, a row of pickles and then the numbers, by name."""
-    if _TorchReader(data).load() != OLD_TORCH:
-        raise InputError(f"{path} is a pickle that PyTorch did not write: expected {FORMS}")
-    for _ in ("the form's version", "the machine that wrote it"):
-        _TorchReader(data).load()
-    reader = _TorchReader(data)
-    value = reader.load()
-    keys = _TorchReader(data).load()
-    end = data.tell()
-    for key in keys:  # of each storage: how many numbers (int64), then the numbers
-        storage = reader.storages[key]
-        start, end = end + 8, end + 8 + storage.size
-        if end > len(data) or struct.unpack_from("<q", data, start - 8) != (storage.count,):
-            raise ValueError(f"storage {key} is not as long as its tensors need")
-        storage.load = partial(data.__getitem__, slice(start, end))
-    return dict(_named(value))
+def read_old(path: Path) -> tuple[dict[str, Tensor], str]:
+    """Return the tensors of the older form, a row of pickles and then the numbers, by name; and what the archive is."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if TorchReader(data).load() != OLD_TORCH:
+            raise InputError(f"{path} is a pickle that PyTorch did not write: expected {FORMS}")
+        for _ in ("the form's version", "the machine that wrote it"):
+            TorchReader(data).load()
+        reader = TorchReader(data)
+        value = reader.load()
+        keys = TorchReader(data).load()
+        end = data.tell()
+        for key in keys:  # of each storage: how many numbers (int64), then the numbers
+            storage = reader.storages[key]
+            start, end = end + 8, end + 8 + storage.size
+            if end > len(data) or struct.unpack_from("<q", data, start - 8) != (storage.count,):
+                raise ValueError(f"storage {key} is not as long as its tensors need")
+            storage.read = partial(_part, path, start)
+    return _described(reader, value, "a torch archive of the older form")
 
 
-def _named(value: Any) -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors in nested dictionaries, each dictionary once, under names joined by dots."""
-    met = set()
+def _uncompressed(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    record = archive.getinfo(name)
+    if record.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{name} is compressed, which PyTorch never does")
+    return record
 
-    def walk(prefix: str, value: Any) -> Iterator[tuple[str, Tensor]]:
-        if len(prefix) > LONGEST_NAME:
-            raise ValueError(f"a tensor's name has more than {LONGEST_NAME:,} characters")
-        if isinstance(value, Tensor):
-            yield prefix.removesuffix("."), value
-        elif isinstance(value, dict) and id(value) not in met:
-            met.add(id(value))
-            for name, item in value.items():
-                if isinstance(name, str | int):
-                    yield from walk(f"{prefix}{name}.", item)
 
-    return walk("", value)
+def _part(path: Path, start: int, offset: int, size: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(start + offset)
+        return file.read(size)
+
+
+def _stored(path: Path, record: zipfile.ZipInfo, offset: int, size: int) -> bytes:
+    """Return part of a record that is not compressed. A whole one is compared with its checksum."""
+    name, extra = struct.unpack("<HH", _part(path, record.header_offset, 26, 4))
+    data = _part(path, record.header_offset + 30 + name + extra, offset, size)
+    if size == record.file_size and zlib.crc32(data) != record.CRC:
+        raise ValueError(f"{record.filename} is damaged")
+    return data
+
+
+def _described(reader: TorchReader, value: Any, container: str) -> tuple[dict[str, Tensor], str]:
+    if reader.unread:
+        print(f"left aside {reader.unread} tensors that are quantised, sparse, complex or expanded")
+    return dict(named(value)), container + " with a whole pickled model" * reader.has_layers

@@ -350,7 +350,7 @@ def test_step_1_warns_of_what_the_machine_lacks(folder, script, capsys, monkeypa
 
 
 OTHERS = {  # versions that fit
-    "keras": "3.15.1", "filelock": "4.3.1", "numpy": "2.4.6", "pillow": "12.3.0", "h5py": "3.14.0", "nltk": "3.10.4", "tqdm": "4.67", "tyro": "1.0.17", "matplotlib": "3.10.1"
+    "keras": "3.15.1", "filelock": "4.3.1", "numpy": "2.4.6", "pillow": "12.3.0", "h5py": "3.14.0", "safetensors": "0.8.0", "nltk": "3.10.4", "tqdm": "4.67", "tyro": "1.0.17", "matplotlib": "3.10.1"
 }  # fmt: skip
 
 

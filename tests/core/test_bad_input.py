@@ -363,6 +363,9 @@ ELSEWHERE = {  # errors with a table of their own, in the tests of their modules
         (f"encoders/tensors/{name}.py" for name in ("checkpoint", "tensor", "torch_archive", "tensorflow_checkpoint")),
         "tests/encoders/test_convert.py",
     ),
+    **dict.fromkeys(
+        (f"encoders/tensors/{name}.py" for name in ("huggingface", "other_files")), "tests/encoders/test_checkpoints.py"
+    ),
     "encoders/shards.py": "tests/encoders/test_extract.py",
     "pretext/distil.py": "tests/pretext/test_distil.py",
     "captioning/decoding.py": "tests/captioning/test_decoding.py",
@@ -460,6 +463,12 @@ def test_each_script_ends_with_one_line_and_no_traceback(tmp_path):
 
 # Parsers -------------------------------------------------------------------------------------------------------------
 
+
+def read_tensors(path: Path) -> None:
+    for tensor in checkpoint.read(path).tensors.values():
+        tensor.read()
+
+
 PARSERS = {
     "captions": (read_captions, TOKEN),
     "Karpathy's captions": (read_captions, "karpathy.json"),
@@ -480,6 +489,12 @@ PARSERS = {
     "the tutorial's archive": (captioner_file.read, "plain.keras"),
     "checkpoint of training": (training.read_checkpoint, "small.weights.h5"),
     "checkpoint of torch": (checkpoint.read, "lightning.ckpt"),
+    "odd checkpoint of the older form": (read_tensors, "odd_older.ckpt"),
+    "whole model": (read_tensors, "whole.pt"),
+    "TorchScript archive": (read_tensors, "script.pt"),
+    "zipped model": (read_tensors, "whole.zip"),
+    "safetensors": (read_tensors, "numbered.safetensors"),
+    "index of shards": (lambda path: checkpoint.read(path.rename(path.with_suffix(".index.json"))), "shards.json"),
 }
 
 
@@ -495,13 +510,16 @@ def samples(world, tmp_path_factory) -> Path:
     disk.write_json(world / "karpathy.json", {"images": [image]})
     disk.write_text(world / "captions.txt", 'image,caption\na.jpg,"A ""big"" dog"\n')
     write_results(world / "captions.json", {"a": "dog"})
-    for sample in (
+    for name in (
         "checkpoints/lightning.ckpt",
-        "captioners/unmasked.h5",
-        "captioners/alone.h5",
-        "captioners/plain.keras",
+        "checkpoints/numbered.safetensors",
+        *(f"checkpoints/containers/{name}" for name in ("odd_older.ckpt", "whole.pt", "script.pt")),
+        *(f"captioners/{name}" for name in ("unmasked.h5", "alone.h5", "plain.keras")),
     ):
-        shutil.copy(ROOT / "tests/fixtures" / sample, world)
+        shutil.copy(ROOT / "tests/fixtures" / name, world)
+    with zipfile.ZipFile(world / "whole.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(world / "whole.pt", "whole.pt")
+    disk.write_json(world / "shards.json", {"weight_map": {}})
     return world
 
 

@@ -4,6 +4,7 @@ The fixtures come from the real PyTorch and the real TensorFlow: tests/fixtures/
 """
 
 import contextlib
+import io
 import json
 import os
 import pickle
@@ -20,7 +21,7 @@ import pytest
 from core.errors import InputError
 from encoders import convert, encoder_file
 from encoders.encoder_file import IMAGENET_DEVIATION, IMAGENET_MEAN, encoder
-from encoders.tensors import checkpoint, torch_archive
+from encoders.tensors import checkpoint, torch_archive, torch_pickle
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "checkpoints"
 EXPECTED = dict(np.load(FIXTURES / "features.npz"))
@@ -115,7 +116,7 @@ def test_nothing_that_a_file_names_is_run(form, tmp_path):
 def test_a_file_cut_short_is_refused(file, tmp_path):
     whole = (FIXTURES / file).read_bytes()
     (tmp_path / file).write_bytes(whole[: len(whole) * 2 // 3])
-    with pytest.raises(InputError, match=f"{file} (is damaged or cut short|begins with the bytes b'PK)"):
+    with pytest.raises(InputError, match=f"{file} is (damaged or )?cut short"):
         checkpoint.read(tmp_path / file)
 
 
@@ -148,9 +149,10 @@ def test_a_tensor_larger_than_its_storage_is_refused(tmp_path):
             copy.writestr(name, data[:-1] if name.endswith("data/3") else data)
     with pytest.raises(InputError, match="data/3 has 7 bytes where its tensors need 8"):
         checkpoint.read(tmp_path / "short.ckpt")
-    for shape, strides in (((10**9,), (1,)), ((4, 3), (5, 1)), ((4,), (-1,)), ((10**9,), (0,))):
+    reader = torch_pickle.TorchReader(io.BytesIO())
+    for shape, strides in (((10**9,), (1,)), ((4, 3), (5, 1)), ((4,), (-1,))):
         with pytest.raises(ValueError, match=r"does not fit its storage of 12 numbers|whole numbers from 0"):
-            torch_archive._TorchReader._tensor(torch_archive._Storage(np.dtype("f4"), 12), 0, shape, strides)
+            reader._tensor(torch_pickle.Storage(np.dtype("f4"), 12), 0, shape, strides)
 
 
 def test_what_does_not_fit_is_named(tmp_path):
@@ -190,7 +192,7 @@ def test_selective_kernels_are_refused():
     [
         (b"words", "begins with the bytes b'words': expected a torch archive"),
         (pickle.dumps([1, 2]), "is a pickle that PyTorch did not write"),
-        (b"", "is damaged or cut short"),
+        (b"", "is empty"),
         (None, "there is no checkpoint"),
     ],
 )
