@@ -18,7 +18,7 @@ from core.errors import InputError
 from encoders import photographs, statistics
 from encoders.networks.loading import Found, Preprocessing, Project
 from encoders.networks.resnet import BASIC, STEMS, PublishedStem
-from encoders.normalisations import KNOWN, Normalisation, configured
+from encoders.normalisations import IMAGENET, KNOWN, Normalisation, configured
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "Examples"
 PHOTOGRAPHS = 50  # that are looked at
@@ -71,12 +71,20 @@ def decide(build: Build, found: Found, told: Told, configuration: Mapping[str, A
     distances = _first_distances(build, found, ways[0], told.photographs, candidates)
     way = ways[0]
     if len(ways) > 1:
-        way = _choose(build, found, ways, told.photographs, given or min(distances, key=distances.get))
-    normalisation, how = _normalisation(found.project, given or way.normalisation, given is not None, distances)
-    way = way._replace(normalisation=normalisation, v1_strides=_strides(found, way, told.v1_strides))
+        way = _choose(build, found, ways, told.photographs, min(distances, key=distances.get))
+    if given:
+        doubtful = statistics.contradict(distances, given)
+        normalisation, how = (
+            given,
+            given.name + (f"; warning: the batch normalisations are {_seen(distances)}" if doubtful else ""),
+        )
+    else:
+        normalisation, how = _normalisation(found.project, way, distances)
+        if way.normalisation not in (None, normalisation) and not size:  # not as the project's networks are
+            way = way._replace(size=STEMS[way.stem].size)
     print(f"size: {way.size} x {way.size}" + ("" if told.size else ", usual for such networks; --size takes another"))
     print(f"normalisation: {normalisation}: {how}")
-    return way
+    return way._replace(normalisation=normalisation, v1_strides=_strides(found, way, told.v1_strides))
 
 
 def check(network: keras.Model, way: Preprocessing, folder: Path) -> None:
@@ -144,34 +152,32 @@ def _choose(
     return way
 
 
-def _normalisation(
-    project: Project, claim: Normalisation | None, given: bool, distances: Distances
-) -> tuple[Normalisation, str]:
-    """Return the normalisation, and in words how it is known.
+def _normalisation(project: Project, way: Preprocessing, distances: Distances) -> tuple[Normalisation, str]:
+    """Return the normalisation that the project or the statistics speak for, and in words how it is known.
 
-    :param claim: what was told or configured if `given`, else what the project does.
-    :raises InputError: neither the project nor the statistics say enough.
+    :raises InputError: they do not say enough.
     """
     nearest = sorted(distances, key=distances.get)
-    seen = " and ".join(f"{_short(distances[other])} from {other.name}" for other in nearest[:2])
-    fits = bool(nearest) and distances[nearest[0]] <= statistics.FITS
-    settled = statistics.settled(distances) if nearest else None
-    apart = distances[claim] / distances[nearest[0]] if nearest and claim else None
-    if given:
-        doubt = fits and apart > statistics.FACTOR
-        return claim, f"{claim.name}{f'; warning: the batch normalisations are {seen}' if doubt else ''}"
-    if settled not in (None, claim):
-        return settled, f"{settled.name}, by the batch normalisations, which are {seen}"
-    if claim and not project.habit and not fits:
-        without = "; the batch normalisations fit nothing that is known" if nearest else ""
-        return claim, f"{claim.name}, as {project.name} feeds its networks{without}"
-    if claim and fits and apart <= (HABIT if project.habit else statistics.FACTOR):
-        source = "usual for such networks" if project.habit else f"as {project.name} feeds its networks"
-        return claim, f"{claim.name}, {source}; the batch normalisations agree: {seen}"
+    if way.normalisation and not (nearest and distances[nearest[0]] <= statistics.FITS):
+        silent = "; the batch normalisations fit nothing that is known" if nearest else ""
+        return way.normalisation, f"{way.normalisation.name}, as {project.name} feeds its networks{silent}"
+    claims = [(way.normalisation, statistics.FACTOR, f"as {project.name} feeds its networks")]
+    if way.stem == "imagenet":
+        claims.append((IMAGENET, HABIT, "usual for such networks"))
+    for claim, limit, reason in claims:
+        if claim and distances[claim] <= limit * distances[nearest[0]] <= limit * statistics.FITS:
+            return claim, f"{claim.name}, {reason}; the batch normalisations agree: {_seen(distances)}"
+    if nearest and (settled := statistics.settled(distances)):
+        return settled, f"{settled.name}, by the batch normalisations: {_seen(distances)}"
     raise InputError(
         f"expected to know how the network wants its photographs, found no project that says it, and batch normalisations "
-        f"{seen or 'none'}: give --mean and --deviation, or --photographs with some 50 photographs"
+        f"{_seen(distances) or 'nowhere'}: give --mean and --deviation, or --photographs with some 50 photographs"
     )
+
+
+def _seen(distances: Distances) -> str:
+    nearest = sorted(distances, key=distances.get)[:2]
+    return " and ".join(f"{_short(distances[candidate])} from {candidate.name}" for candidate in nearest)
 
 
 def _strides(found: Found, way: Preprocessing, told: bool | None) -> bool:

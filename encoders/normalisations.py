@@ -41,8 +41,7 @@ def configured(configuration: Mapping[str, Any]) -> tuple[Normalisation | None, 
 
     :param configuration: `preprocessor` as in preprocessor_config.json, `config` as in config.json.
     """
-    timms = configuration.get("config", {}).get("pretrained_cfg", {})
-    says = configuration.get("preprocessor", {})
+    timms, says = _table(_table(configuration, "config"), "pretrained_cfg"), _table(configuration, "preprocessor")
     mean, deviation = says.get("image_mean", timms.get("mean")), says.get("image_std", timms.get("std"))
     size = says.get("crop_size") or says.get("size") or timms.get("input_size", [None])[-1]
     if isinstance(size, dict):
@@ -52,3 +51,8 @@ def configured(configuration: Mapping[str, Any]) -> tuple[Normalisation | None, 
     numbers = [mean, deviation]
     known = all(isinstance(values, list | tuple) and len(values) == 3 for values in numbers)
     return Normalisation("its configuration's", *map(tuple, numbers)) if known else None, size
+
+
+def _table(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = table.get(key)
+    return found if isinstance(found, dict) else {}

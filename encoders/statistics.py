@@ -41,7 +41,7 @@ def distances(
     for start in bar(range(0, len(photographs), BATCH), "batch normalisations", leave=False):
         batch = photographs[start : start + BATCH]
         pixels = (batch / 255 - normalisation.mean) / normalisation.deviation
-        seen = keras.tree.flatten(moments(pixels.astype("float32")))
+        seen = keras.tree.flatten(moments([pixels.astype("float32")]))
         totals = [total + len(batch) * np.float64(values) for total, values in zip(totals, seen, strict=True)]
     return [_distance(layer, *total / len(photographs)) for layer, total in zip(layers, totals, strict=True)]
 
@@ -67,3 +67,9 @@ def settled(found: Mapping[Candidate, float]) -> Candidate | None:
     best, *others = sorted(found, key=found.get)
     nearer = all(found[other] >= FACTOR * found[best] for other in others)
     return best if nearer and found[best] <= FITS else None
+
+
+def contradict(found: Mapping[Candidate, float], candidate: Candidate) -> bool:
+    """Tell whether another candidate fits, and is at least `FACTOR` times nearer than this one."""
+    nearest = min(found.values(), default=float("inf"))
+    return nearest <= FITS and found[candidate] >= FACTOR * nearest

@@ -60,13 +60,12 @@ PROJECTS = (  # a published file's name counts first; else the first project who
 USUAL = Project(
     "an unknown project",
     (
-        LARGE,
+        Preprocessing(224, None, "imagenet"),
         Preprocessing(96, None, "stl10"),
         Preprocessing(32, None, "cifar", v1_strides=None),
         Preprocessing(64, None, "small", v1_strides=None),
         Preprocessing(96, None, "scan", v1_strides=None),
     ),
-    habit=True,
 )
 
 build = load_resnet

@@ -33,7 +33,6 @@ class Project(NamedTuple):
     marks: tuple[str, ...] = ()  # regular expressions, each found in the name of some tensor
     evaluated: str = ""  # a regular expression found in the prefix of the network that the authors evaluate
     file: str = ""  # a regular expression of the names of published files: they tell as much as the marks
-    habit: bool = False  # nobody in particular: the preprocessing is what is usual
 
 
 @dataclass(frozen=True)
@@ -105,9 +104,8 @@ def _width(found: Found, stem: PublishedStem) -> int:
     shape = found.tensors[name].shape if name in found.tensors else ()
     size = STEMS[stem].kernel
     if len(shape) != 4 or shape[:2] != (size, size) or not 1 <= shape[3] <= WIDEST:
-        known = found.names.get(name, f"{found.prefix}conv1.weight")
         raise InputError(
-            f"{known} should have the shape ({size}, {size}, 3, 1 to {WIDEST}), found {shape or 'nothing'}"
+            f"{found.names.get(name, name)} should have the shape ({size}, {size}, 3, 1 to {WIDEST}), found {shape or 'nothing'}"
         )
     return shape[3]
 
@@ -128,8 +126,9 @@ def _misfits(network: keras.Model, found: Found) -> list[str]:
     for name, variable in variables.items():
         shape = found.tensors[name].shape if name in found.tensors else "nothing"
         if shape != tuple(variable.shape):
-            known = found.names.get(name, f"{found.prefix}{name.replace('_', '.')}")
-            problems.append(f"{known} should have the shape {tuple(variable.shape)}, found {shape}")
+            problems.append(
+                f"{found.names.get(name, name)} should have the shape {tuple(variable.shape)}, found {shape}"
+            )
     return problems
 
 

@@ -4,6 +4,7 @@ The fixtures come from the real PyTorch and the real TensorFlow: tests/fixtures/
 """
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -19,8 +20,8 @@ import numpy as np
 import pytest
 
 from core.errors import InputError
-from encoders import convert, encoder_file
-from encoders.encoder_file import IMAGENET_DEVIATION, IMAGENET_MEAN, encoder
+from encoders import convert, encoder_file, evidence
+from encoders.evidence import Told
 from encoders.tensors import checkpoint, torch_archive, torch_pickle
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "checkpoints"
@@ -28,29 +29,49 @@ EXPECTED = dict(np.load(FIXTURES / "features.npz"))
 PHOTOGRAPHS = EXPECTED["photographs"]
 
 
-def test_lightning_checkpoint_becomes_an_encoder_file(tmp_path, capsys):
+def test_a_checkpoint_becomes_an_encoder_file_and_each_part_is_explained(seen, tmp_path, capsys):
     out = tmp_path / "simclr_encoder.keras"
-    convert.main(["--checkpoint", str(FIXTURES / "lightning.ckpt"), "--out", str(out), "--size", "64"])
+    source = str(FIXTURES / "lightning.ckpt")
+    convert.main(["--checkpoint", source, "--out", str(out), "--size", "64", "--photographs", str(seen)])
     printed = capsys.readouterr().out
-    assert "lightning.ckpt is a torch archive\n" in printed
-    assert "found ResNet-50 of width 2 under 'state_dict.encoder.': imagenet stem" in printed
-    assert "left aside: state_dict.encoder.fc, state_dict.projection.model.0" in printed
-    assert f"wrote {out}: resnet50, lightning.ckpt, 64 x 64 x 3 -> 64" in printed
+    for line in (
+        f"checkpoint: {source}, a torch archive",
+        "network: stages of (3, 4, 6, 3) bottleneck blocks under 'state_dict.encoder.', of Lightning-Bolts",
+        "stem: imagenet, by the batch normalisations of the first block (distances imagenet 0.",
+        "size: 64 x 64",
+        "normalisation: mean 0.485 0.456 0.406, standard deviation 0.229 0.224 0.225: ImageNet's, as Lightning-Bolts feeds",
+        "output: 64 numbers of resnet50, the mean over space of its last map",
+        "left aside: state_dict.encoder.fc, state_dict.projection.model.0",
+        "batch normalisations: median distance 0.",
+        f"wrote {out}: lightning.ckpt, 64 x 64 x 3 -> 64",
+    ):
+        assert line in printed
     assert _error(encoder_file.read(out)(PHOTOGRAPHS), "lightning") < 1e-4
 
 
 @pytest.mark.parametrize(
-    "file, prefix, expected",
+    "file, expected, told",
     [
-        ("moco.pth.tar", None, "moco"),  # the older form; the first of two networks; a tensor with strides of its own
-        ("moco.pth.tar", "state_dict.module.encoder_k.", "moco_key"),
-        ("numbered.safetensors", None, "numbered"),  # bfloat16, a numbered Sequential, 3x3 stem
-        ("half.pt", None, "half"),  # float16, no prefix
+        ("lightning.ckpt", "lightning", {}),
+        (
+            "moco.pth.tar",
+            "moco",
+            {},
+        ),  # the older form; a tensor with strides of its own; its authors evaluate the query network
+        ("moco.pth.tar", "moco_key", {"prefix": "state_dict.module.encoder_k."}),
+        ("numbered.safetensors", "numbered", {}),  # bfloat16, a numbered Sequential, 3x3 stem
+        ("half.pt", "half", {}),  # float16, no prefix
+        ("timm_d.safetensors", "timm_d", {}),
+        ("hugging_face", "hugging_face", {}),
+        ("classy.safetensors", "classy", {}),
+        ("scan.safetensors", "scan", {}),
+        ("solo.safetensors", "solo", {"stem": "solo"}),
+        ("hacked.safetensors", "hacked", {"v1_strides": True}),
     ],
 )
-def test_features_equal_pytorchs(file, prefix, expected):
-    network = _convert(FIXTURES / file, prefix)
-    assert _error(encoder(network, 64, 64, IMAGENET_MEAN, IMAGENET_DEVIATION)(PHOTOGRAPHS), expected) < 1e-4
+def test_features_equal_pytorchs(file, expected, told, seen):
+    model = _convert(FIXTURES / file, seen, **told)
+    assert _error(model(PHOTOGRAPHS), expected) < 1e-4
 
 
 COMPUTE = """
@@ -62,9 +83,8 @@ numpy.save("features.npy", encoder(numpy.load("photographs.npy")))
 
 
 @pytest.mark.parametrize("path", ["google_v1", "google_v1/model.ckpt-7", "google_v1/model.ckpt-7.index", "google_v2"])
-def test_features_equal_tensorflows(path, tmp_path):
-    options = ["--checkpoint", str(FIXTURES / path), "--out", str(tmp_path / "encoder.keras"), "--size", "64"]
-    convert.main(options)
+def test_features_equal_tensorflows(path, seen, tmp_path):
+    keras.saving.save_model(_convert(FIXTURES / path, seen), tmp_path / "encoder.keras")
     np.save(tmp_path / "photographs.npy", PHOTOGRAPHS)
     plain = {
         **os.environ,
@@ -77,9 +97,9 @@ def test_features_equal_tensorflows(path, tmp_path):
 @pytest.mark.parametrize(
     "mistake", ["epsilon", "convolution padding", "pooling padding", "stride in the 1x1 convolution"]
 )
-def test_a_network_built_wrongly_would_show(mistake):
-    network = _convert(FIXTURES / "lightning.ckpt")
-    model = encoder(network, 64, 64)
+def test_a_network_built_wrongly_would_show(mistake, seen):
+    model = _convert(FIXTURES / "lightning.ckpt", seen)
+    network = model.get_layer("resnet50")
     assert _error(model(PHOTOGRAPHS), "lightning") < 1e-4
     if mistake == "epsilon":
         for layer in network.layers:
@@ -95,7 +115,7 @@ def test_a_network_built_wrongly_would_show(mistake):
 
 
 @pytest.mark.parametrize("form", ["zip", "older"])
-def test_nothing_that_a_file_names_is_run(form, tmp_path):
+def test_nothing_that_a_file_names_is_run(form, tmp_path, seen):
     class Hostile:
         def __reduce__(self):
             return os.system, (f"touch {tmp_path / 'was_run'}",)
@@ -107,8 +127,10 @@ def test_nothing_that_a_file_names_is_run(form, tmp_path):
     else:
         parts = (torch_archive.OLD_TORCH, 1001, {}, {"state_dict": Hostile()}, [])
         path.write_bytes(b"".join(pickle.dumps(part, 2) for part in parts))
-    with pytest.raises(InputError, match="no network that fits among no tensors at all\nwhat would fit: ResNet-18"):
-        _convert(path)
+    with pytest.raises(
+        InputError, match=r"no network that fits among no tensors at all in hostile.ckpt; what would fit: ResNet-18"
+    ):
+        _convert(path, seen)
     assert not (tmp_path / "was_run").exists()
 
 
@@ -155,36 +177,41 @@ def test_a_tensor_larger_than_its_storage_is_refused(tmp_path):
             reader._tensor(torch_pickle.Storage(np.dtype("f4"), 12), 0, shape, strides)
 
 
-def test_what_does_not_fit_is_named(tmp_path):
+def test_what_does_not_fit_is_named(tmp_path, seen):
     numbered = checkpoint.read(FIXTURES / "numbered.safetensors").tensors
     tensors = {name: tensor.read() for name, tensor in numbered.items()}
 
     def refused(changed: dict, message: str) -> None:
         _write_safetensors(tmp_path / "changed.safetensors", changed)
         with pytest.raises(InputError, match=message):
-            _convert(tmp_path / "changed.safetensors")
+            _convert(tmp_path / "changed.safetensors", seen)
 
     without = {name: value for name, value in tensors.items() if name != "f.4.1.bn2.running_var"}
-    refused(without, r"f.4.1.bn2.running_var should have the shape \(4,\), found nothing\nwhat would fit")
+    refused(
+        without, r"under 'f.' does not fit: layer2_1_bn2/moving_variance should have the shape \(4,\), found nothing"
+    )
     refused(tensors | {"f.3.0.conv1.weight": np.zeros((2, 3, 3, 3))}, r"shape \(3, 3, 2, 2\), found \(3, 3, 3, 2\)")
     refused(tensors | {"f.5.0.se.weight": np.zeros(4)}, "f.5.0.se.weight has no place in a resnet18")
     more = {f"f.5.2.{name}": np.zeros(4) for name in ("conv1.weight", "bn1.weight")}
     refused(tensors | more, r"found stages of \(2, 2, 3, 2\) basic blocks under 'f.', but no ResNet-18")
+    refused(tensors | {"f.0.weight": np.zeros((2, 3, 5, 5))}, r"whose first kernel no known stem has: give --stem")
+    refused(tensors | {"f.0.weight": np.zeros((400, 3, 3, 3))}, r"\(3, 3, 3, 1 to 320\), found \(3, 3, 3, 400\)")
+    refused({name: tensors[name] for name in tensors if name != "f.0.weight"}, r"no known stem has: give --stem")
     refused(
-        tensors | {"f.0.weight": np.zeros((2, 3, 5, 5))}, r"f.0.weight should have the shape .* found \(5, 5, 3, 2\)"
+        {"head.weight": np.zeros(3)}, "no network that fits among head.weight in changed.safetensors; what would fit"
     )
-    refused(tensors | {"f.0.weight": np.zeros((300, 3, 3, 3))}, r"\(3, 3, 3, 1 to 256\), found \(3, 3, 3, 300\)")
-    refused({name: tensors[name] for name in tensors if name != "f.0.weight"}, r"f.0.weight .* found nothing")
-    refused({"head.weight": np.zeros(3)}, "no network that fits among head.weight\nwhat would fit")
-    with pytest.raises(InputError, match=r"no network under 'g.', but under 'f.'"):
-        _convert(FIXTURES / "numbered.safetensors", "g.")
+    with pytest.raises(InputError, match=r"no network under 'g.' in numbered.safetensors: give --prefix one of 'f.'"):
+        _convert(FIXTURES / "numbered.safetensors", seen, prefix="g.")
 
 
-def test_selective_kernels_are_refused():
-    tensors = checkpoint.read(FIXTURES / "google_v1").tensors
-    more = {f"base_model/conv2d_{number}/kernel": tensors["base_model/conv2d_1/kernel"] for number in (21, 22)}
-    with pytest.raises(InputError, match=r"found 23 convolutions under 'base_model/'.*\n.*without selective kernels"):
-        convert.build(*convert.find(tensors | more))
+def test_selective_kernels_are_refused_by_name(seen):
+    source = checkpoint.read(FIXTURES / "google_v1")
+    more = {
+        f"base_model/conv2d_{number}/kernel": source.tensors["base_model/conv2d_1/kernel"] for number in range(21, 87)
+    }
+    family, found = convert.choose(dataclasses.replace(source, tensors=source.tensors | more))
+    with pytest.raises(InputError, match=r"found selective kernels \(sk1\) under 'base_model/'"):
+        evidence.decide(family.build, found, Told(photographs=seen), {})
 
 
 @pytest.mark.parametrize(
@@ -212,8 +239,8 @@ def test_other_archives_and_folders_are_refused(tmp_path):
         checkpoint.read(tmp_path)
 
 
-def _convert(path: Path, prefix: str | None = None) -> keras.Model:
-    return convert.build(*convert.find(checkpoint.read(path).tensors, prefix))
+def _convert(path: Path, seen: Path, **told) -> keras.Model:
+    return convert.convert(path, Told(**{"size": 64, "photographs": seen} | told))
 
 
 def _error(features: np.ndarray, expected: str) -> float:
