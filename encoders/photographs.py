@@ -17,6 +17,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 FORMATS = ("JPEG", "PNG", "WEBP")  # what such files may hold; nothing of Pillow's many other decoders is reachable
 SCANS = 64  # of a JPEG; those of cameras and of the web have 10 at most, and a small file can repeat one for minutes
 SEGMENT = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # a JPEG's marker that a length follows, or its last
+DEEPEST = 16  # folders in a photograph's path that can be told apart: a hostile name may have millions
 LARGEST_WEBP = 1 << 25  # pixels: 8K; its decoder takes some 18 bytes each
 LARGEST = 89_478_485  # pixels: where Pillow begins to suspect a decompression bomb; four bytes each once decoded
 
@@ -127,7 +128,7 @@ def finder(known: Iterable[str]) -> Callable[[str], str]:
 
 def _ends(path: str) -> list[str]:
     """Return a path and what is left of it without its first folder, without its first two, and so on."""
-    parts = path.split("/")
+    parts = path.rsplit("/", DEEPEST)
     return ["/".join(parts[first:]) for first in range(len(parts))]
 
 
