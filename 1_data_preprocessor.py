@@ -13,12 +13,13 @@ Kill it and run it again: it goes on after the last whole batch. On several mach
 features.1-of-4.pkl and so on into one folder, and --merge joins them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from captioning import checks
-from captioning.captions import Cleaning, clean_into, read_captions
+from captioning.captions import clean_into, read_captions
+from captioning.cleaning import Cleaning
 from core import devices, disk, settings
 from encoders import encoder_file, extract, photographs, shards
 from encoders.shards import Shard
@@ -30,13 +31,13 @@ class Settings:
 
     # Data
     photographs: Path = Path("Flicker8k_Dataset")
-    """Folder of photographs."""
+    """Folder of photographs, searched with its sub-folders."""
     captions: Path = Path("Flickr8k_text/Flickr8k.token.txt")
     """Their captions."""
     encoder: Path = Path("Pre-trained/simclr_encoder.keras")
     """The encoder, which turns a photograph into a feature."""
     cleaning: Cleaning = "seed"
-    """seed drops one-letter words such as "a", as the original does. natural keeps them."""
+    """seed drops words of one letter and words with digits, as the original does. natural keeps all, in every script."""
     out: Path = Path()
     """Folder for what is written."""
 
@@ -56,25 +57,25 @@ class Settings:
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     devices.prepare()
-    captions = read_captions(config.captions)
-    paths = photographs.list_photographs(config.photographs)
-    checks.check_captions(captions, paths, config.captions)
+    ids = photographs.by_id(config.photographs)
+    captions = read_captions(config.captions, ids)
+    checks.check_captions(captions, ids, config.captions)
     if config.shard:
         shard = Shard.read(config.shard)
         with disk.locked(config.out, f".{shard.name}.lock"):
-            write_features(shard.take(paths), shard.name, config)
+            write_features(dict(shard.take(list(ids.items()))), shard.name, config)
         return
     with disk.locked(config.out):
         clean_into(config.out / "descriptions.txt", captions, config.cleaning)
         if config.merge:
-            shards.join(config.out, paths)
+            shards.join(config.out, ids)
         else:
-            write_features(paths, "features", config)
+            write_features(ids, "features", config)
 
 
-def write_features(paths: Sequence[Path], name: str, config: Settings) -> None:
+def write_features(ids: Mapping[str, Path], name: str, config: Settings) -> None:
     encoder, path = encoder_file.read(config.encoder), config.out / f"{name}.pkl"
-    extract.write(path, encoder, paths, config.cleaning, config.batch_size, config.precision)
+    extract.write(path, encoder, ids, config.cleaning, config.batch_size, config.precision)
 
 
 if __name__ == "__main__":

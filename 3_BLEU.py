@@ -57,24 +57,22 @@ def main(arguments: list[str] | None = None) -> None:
 def score(config: Settings) -> None:
     """Caption the test photographs, or read captions made elsewhere; print and write their scores."""
     described = read_descriptions(config.descriptions)
-    train, test = (
-        checks.described(described, splits.read(path), path) for path in (config.train_images, config.test_images)
-    )
-    references = read_references(test, config)
+    train, test = (checks.described(described, path) for path in (config.train_images, config.test_images))
+    references = read_references(described, test, config)
     if config.candidates:
         unfinished: set[str] = set()
-        captions = checks.pick(read_results(config.candidates), test, "caption", config.candidates)
+        captions = checks.pick(read_results(config.candidates, described), test, "caption", config.candidates)
     else:
         captions, unfinished = describe(config.model, config.features, train, test, config.descriptions, config.beam)
     known = {"split": splits.describe(config.test_images), "beam": None if config.candidates else config.beam}
     report.write(config.out, captions, unfinished, train, test, references, **known)
 
 
-def read_references(test: Captions, config: Settings) -> Captions | None:
+def read_references(described: Captions, test: Captions, config: Settings) -> Captions | None:
     if config.references is None:
         print("the standard protocol is left out: --references Flickr8k_text/Flickr8k.token.txt adds it")
         return None
-    return checks.pick(read_captions(config.references), test, "caption", config.references)
+    return checks.pick(read_captions(config.references, described), test, "caption", config.references)
 
 
 if __name__ == "__main__":

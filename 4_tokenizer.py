@@ -9,7 +9,7 @@ Reads descriptions.txt and the train list. Writes tokenizer.pkl: the number of e
 from dataclasses import dataclass
 from pathlib import Path
 
-from captioning import checks, splits
+from captioning import checks
 from captioning.captions import read_descriptions
 from captioning.tokenizer import Tokenizer, wrap, write_tokenizer
 from core import settings
@@ -29,8 +29,7 @@ class Settings:
 
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
-    descriptions, images = read_descriptions(config.descriptions), splits.read(config.train_images)
-    train = checks.described(descriptions, images, config.train_images)
+    train = checks.described(read_descriptions(config.descriptions), config.train_images)
     tokenizer = Tokenizer.fit(wrap(text) for texts in train.values() for text in texts)
     write_tokenizer(config.out, tokenizer)
     print(f"wrote {config.out}: {len(tokenizer.word_index):,} words, maximum length {tokenizer.maximum_length}")

@@ -16,7 +16,7 @@ from typing import Any
 
 from captioning.ablation import results, study
 from captioning.ablation.study import Data, Study
-from captioning.captions import Cleaning
+from captioning.cleaning import Cleaning
 from captioning.splits import describe
 from captioning.train import Recipe, read_data
 from core import devices, disk, keras_files, settings
@@ -47,7 +47,7 @@ class Settings:
 
     # Features
     cleaning: Cleaning = "seed"
-    """seed drops one-letter words such as "a", as the original does. natural keeps them."""
+    """seed drops words of one letter and words with digits, as the original does. natural keeps all, in every script."""
     precision: extract.Precision = "float32"
     """Of step 1. bfloat16 is only used on processors where it is faster."""
 

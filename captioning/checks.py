@@ -1,33 +1,37 @@
 """Checks: do the files that steps wrote, or that people dropped in, belong together?"""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from captioning import splits
 from captioning.captioner_file import Captioner
 from core.errors import InputError
-from encoders import photographs
 
 Value = TypeVar("Value")
 
 
-def check_captions(captions: Collection[str], paths: Sequence[Path], source: Path) -> None:
+def check_captions(captions: Collection[str], photographs: Mapping[str, Path], source: Path) -> None:
     """Say how many photographs and captioned images lack the other.
 
     :param captions: the image ids that have captions in the file `source`.
-    :raises InputError: no photograph has a caption, or two share an image id.
+    :param photographs: their files by image id.
+    :raises InputError: no photograph has a caption.
     """
-    ids = photographs.by_id(paths).keys()
-    captioned = set(captions)
-    if not ids & captioned:
+    bare = [image for image in photographs if image not in captions]
+    orphans = [image for image in captions if image not in photographs]
+    if len(bare) == len(photographs):
+        path = photographs[bare[0]]
         raise InputError(
-            f"expected captions of the photographs in {paths[0].parent}, found none in {source}: its images are "
-            f"called {next(iter(captions))} and so on, the photographs {paths[0].name}; give those of one data set"
+            f"expected captions of the photographs in {path.parent}, found none in {source}: its images are "
+            f"called {orphans[0]} and so on, the photographs {path.name}; give those of one data set"
         )
-    if bare := ids - captioned:
-        print(f"{len(bare):,} of {len(ids):,} photographs have no caption")
-    if orphans := captioned - ids:
-        print(f"{len(orphans):,} of {len(captioned):,} captioned images have no photograph here")
+    if bare:
+        print(f"{len(bare):,} of {len(photographs):,} photographs have no caption ({bare[0]} and so on)")
+    if orphans:
+        print(
+            f"{len(orphans):,} of {len(captions):,} captioned images have no photograph here ({orphans[0]} and so on)"
+        )
 
 
 def check_apart(train: Collection[str], dev: Collection[str], source: Path) -> None:
@@ -42,20 +46,22 @@ def check_apart(train: Collection[str], dev: Collection[str], source: Path) -> N
         )
 
 
-def described(descriptions: Mapping[str, list[str]], images: Collection[str], source: Path) -> dict[str, list[str]]:
+def described(descriptions: Mapping[str, list[str]], source: Path) -> dict[str, list[str]]:
     """Return the descriptions of the images that the list `source` names, in the order of the descriptions.
 
-    :raises InputError: no image of the list has a description.
+    :raises InputError: the list is missing or empty, or no image of it has a description.
     """
-    wanted = set(images)
+    wanted = set(splits.read(source, descriptions))
     found = {image: texts for image, texts in descriptions.items() if image in wanted}
     if not found:
         raise InputError(
             f"expected descriptions of the {len(wanted):,} photographs in {source}, found none: the descriptions are of other "
             f"photographs ({next(iter(descriptions))} and so on); give the list and the descriptions of one data set"
         )
-    if len(found) < len(wanted):
-        print(f"{source}: {len(wanted) - len(found):,} of {len(wanted):,} photographs have no description: left out")
+    if missing := wanted - found.keys():
+        print(
+            f"{source}: {len(missing):,} of {len(wanted):,} photographs have no description: left out ({min(missing)} and so on)"
+        )
     return found
 
 

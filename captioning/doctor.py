@@ -9,6 +9,7 @@ to do. Writes nothing. The status is 1 where something is to be fixed. The steps
 from dataclasses import dataclass
 from pathlib import Path
 
+from captioning.cleaning import Cleaning
 from core import machine, settings
 from core.errors import InputError
 
@@ -22,6 +23,8 @@ class Settings:
     """Folder of photographs."""
     captions: Path = Path("Flickr8k_text/Flickr8k.token.txt")
     """Their captions."""
+    cleaning: Cleaning = "seed"
+    """How step 1 cleans them."""
     encoder: Path = Path("Pre-trained/simclr_encoder.keras")
     """The encoder, which turns a photograph into a feature."""
     train_images: Path = Path("Flickr8k_text/Flickr_8k.trainImages.txt")

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from captioning import captioner_file, checks, splits, train
-from captioning.captions import read_captions, read_descriptions
+from captioning.captions import Captions, lost, read_captions, read_descriptions
 from captioning.models import merge
 from captioning.tokenizer import Tokenizer, read_tokenizer, wrap
 from core import devices, keras_files, machine
@@ -27,8 +27,12 @@ class Checks:
         self.config = config
 
     @cached_property
-    def _paths(self) -> list[Path]:
-        return photographs.list_photographs(self.config.photographs)
+    def _ids(self) -> dict[str, Path]:
+        return photographs.by_id(self.config.photographs)
+
+    @cached_property
+    def _captions(self) -> Captions:
+        return read_captions(self.config.captions, self._ids)
 
     @cached_property
     def _encoder(self) -> keras.Model:
@@ -36,16 +40,13 @@ class Checks:
 
     @cached_property
     def _splits(self) -> tuple[list[str], list[str]]:
-        return splits.read(self.config.train_images), splits.read(self.config.dev_images)
+        known = self._ids if self.config.photographs.is_dir() else ()  # else another check says so
+        return splits.read(self.config.train_images, known), splits.read(self.config.dev_images, known)
 
     @cached_property
     def _described(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
         found = read_descriptions(self.config.descriptions)
-        train, dev = self._splits
-        return (
-            checks.described(found, train, self.config.train_images),
-            checks.described(found, dev, self.config.dev_images),
-        )
+        return checks.described(found, self.config.train_images), checks.described(found, self.config.dev_images)
 
     @cached_property
     def _features(self) -> dict[str, Any]:
@@ -74,8 +75,13 @@ class Checks:
         return "no GPU; all steps run without one"
 
     def photographs(self) -> str:
-        checks.check_captions(read_captions(self.config.captions), self._paths, self.config.captions)
-        return f"{len(self._paths):,} in {self.config.photographs}, with captions in {self.config.captions}"
+        checks.check_captions(self._captions, self._ids, self.config.captions)
+        return f"{len(self._ids):,} in {self.config.photographs}, with captions in {self.config.captions}"
+
+    def cleaning(self) -> str:
+        if line := lost(self._captions, self.config.cleaning):
+            raise InputError(f"{self.config.captions}: {line}")
+        return f"{self.config.cleaning} keeps the captions' words"
 
     def splits(self) -> str:
         train, dev = self._splits
@@ -87,7 +93,7 @@ class Checks:
         return f"{height} x {width} pixels -> {dimension:,} numbers"
 
     def room_of_step_1(self) -> str:
-        return self._room(*extract.needs(self._encoder, len(self._paths), self.config.batch_size))
+        return self._room(*extract.needs(self._encoder, len(self._ids), self.config.batch_size))
 
     def features(self) -> str:
         for part in self._described:
@@ -128,6 +134,7 @@ class Checks:
 NEEDS = {  # the checks in the order of the steps, and the settings whose files an earlier step writes
     Checks.processor: (),
     Checks.photographs: (),
+    Checks.cleaning: (),
     Checks.splits: (),
     Checks.encoder: (),
     Checks.room_of_step_1: (),

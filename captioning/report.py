@@ -5,7 +5,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from captioning.captions import PUNCTUATION, clean, write_results
+from captioning.captions import write_results
+from captioning.cleaning import MOST, clean, dropped
 from captioning.metrics.text import Text
 from captioning.scores import CLEANED, METRIC_NAMES, SEED, STANDARD, Protocol, best_constant, evaluate
 from captioning.tokenizer import START, wrap
@@ -38,8 +39,8 @@ def make(
     :param references: the captions as people wrote them; without them the standard protocol is left out.
     :param unfinished: ids of the photographs whose caption has no end token.
     """
-    written = candidates(captions, train, unfinished)
-    constant = best_constant(train)
+    written = candidates(captions, unfinished)
+    constant = _constant(train)
     protocols = {
         protocol.name: evaluate(protocol, written[protocol], texts, Text(_form(protocol)(constant)))
         for protocol, texts in people(captions, descriptions, references).items()
@@ -48,26 +49,39 @@ def make(
         "photographs": len(captions),
         "photographs in train": len(captions.keys() & train.keys()),
         "constant": constant,
-        "variety": _variety([" ".join(text.words) for text in written[CLEANED]], train, unfinished),
+        "variety": _variety(captions.values(), train, unfinished),
+        "dropped": dropped((references or descriptions)[image] for image in captions),
         "unfinished": sorted(unfinished),
         "protocols": protocols,
     }
 
 
-def candidates(captions: Mapping[str, str], train: Texts, unfinished: Collection[str]) -> dict[Protocol, list[Text]]:
-    """Return the captions in each protocol's form, cleaned as `train` is. Unfinished ones get no end token."""
-    letters = any(len(word) == 1 for texts in train.values() for text in texts for word in text.split())
-    cleaned = {image: clean(caption, "natural" if letters else "seed") for image, caption in captions.items()}
+def _constant(train: Texts) -> str:
+    """Return the best constant caption in the most frequent of the forms that the original's cleaning makes alike."""
+    cleaned = {image: list(map(clean, texts)) for image, texts in train.items()}
+    if not any(map(any, cleaned.values())):  # the cleaning leaves no word of this script
+        return best_constant(train)
+    best = best_constant(cleaned)
+    alike = Counter(text for texts in train.values() for text in texts if clean(text) == best)
+    return max(alike, key=alike.get)
+
+
+def candidates(captions: Mapping[str, str], unfinished: Collection[str]) -> dict[Protocol, list[Text]]:
+    """Return the captions in each protocol's form. Unfinished ones get no end token."""
+    cleaned = {image: clean(caption) for image, caption in captions.items()}
     return {
         SEED: [Text(f"{START} {text}" if image in unfinished else wrap(text)) for image, text in cleaned.items()],
         CLEANED: list(map(Text, cleaned.values())),
-        STANDARD: [Text(_plain(caption)) for caption in captions.values()],
+        STANDARD: [Text(_standard(caption)) for caption in captions.values()],
     }
 
 
 def people(images: Collection[str], descriptions: Texts, references: Texts | None) -> dict[Protocol, list[list[Text]]]:
-    """Return what people wrote in each protocol's form. Without references there is no standard protocol."""
-    sources = {SEED: descriptions, CLEANED: descriptions, STANDARD: references}
+    """Return what people wrote in each protocol's form. Without references there is no standard protocol.
+
+    The others take the references too, where there are any, so that step 1's cleaning changes nothing.
+    """
+    sources = {SEED: references or descriptions, CLEANED: references or descriptions, STANDARD: references}
     return {
         protocol: [[Text(_form(protocol)(text)) for text in texts[image]] for image in images]
         for protocol, texts in sources.items()
@@ -77,16 +91,23 @@ def people(images: Collection[str], descriptions: Texts, references: Texts | Non
 
 def _form(protocol: Protocol) -> Callable[[str], str]:
     """Return the function that brings a description, or a person's caption, into a protocol's form."""
-    return {SEED: wrap, CLEANED: str, STANDARD: _plain}[protocol]
+    return {SEED: _seed, CLEANED: clean, STANDARD: _standard}[protocol]
 
 
-def _plain(caption: str) -> str:
-    return caption.lower().translate(PUNCTUATION)
+def _seed(caption: str) -> str:
+    return wrap(clean(caption))
 
 
-def _variety(captions: list[str], train: Texts, unfinished: Collection[str]) -> dict:
-    most_frequent, times = Counter(captions).most_common(1)[0]
+def _standard(caption: str) -> str:
+    return clean(caption, "natural")
+
+
+def _variety(captions: Collection[str], train: Texts, unfinished: Collection[str]) -> dict:
+    """Compare the captions with the train descriptions, cleaned as these are."""
     known = {text for texts in train.values() for text in texts}
+    cleaning = "seed" if all(clean(text) == text for text in known) else "natural"
+    captions = [clean(caption, cleaning) for caption in captions]
+    most_frequent, times = Counter(captions).most_common(1)[0]
     return {
         "distinct": len(set(captions)),
         "words": len({word for caption in captions for word in caption.split()}),
@@ -134,6 +155,11 @@ def remarks(report: dict) -> list[str]:
     ]
     if variety["times"] >= COLLAPSED * total > 1:
         lines.append(f'warning: collapsed: {variety["times"]:,} of {total:,} captions are "{variety["most frequent"]}"')
+    if report["dropped"] > MOST:
+        lines.append(
+            f"warning: the original's cleaning, which seed and cleaned make, drops {report['dropped']:.0%} of the references' words: "
+            "go by standard"
+        )
     if leaked := report["photographs in train"]:
         lines.append(f"warning: leak: {leaked:,} of {total:,} photographs are in the train split too")
     return lines

@@ -1,8 +1,8 @@
 """Scores of captions by a named protocol, beside their floor, their ceiling and their interval.
 
 `seed` is what the original printed: start and end tokens left in both sides, BLEU-3 weights that sum to .9, and nltk's own counting.
-`cleaned` has the same cleaned descriptions without the tokens; `standard` has the captions as people wrote them, in lower case and
-without punctuation. Both count as coco-caption does.
+`cleaned` has the same words without the tokens. Both put captions and references through the original's cleaning, whatever step 1 did.
+`standard` has the captions as people wrote them, in lower case and without punctuation. The last two count as coco-caption does.
 """
 
 import warnings

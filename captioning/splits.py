@@ -9,6 +9,7 @@ Flickr_8k.testImages.txt, or random-seed-1.trainImages.txt and so on: one photog
 
 import random
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,10 +42,11 @@ def main(arguments: list[str] | None = None) -> None:
     if config.seed is None:
         source, splits = OFFICIAL, from_captions(config.captions)
     else:
-        captioned = read_captions(config.captions)
-        names = [path.name for path in photographs.list_photographs(config.photographs)]
+        ids = photographs.by_id(config.photographs)
+        captioned = read_captions(config.captions, ids)
+        names = [path.relative_to(config.photographs).as_posix() for image, path in ids.items() if image in captioned]
         source = f"random-seed-{config.seed}"
-        splits = draw([name for name in names if photographs.image_id(name) in captioned], config.seed)
+        splits = draw(names, config.seed)
     for split, names in splits.items():
         path = config.out / f"{source}.{split}Images.txt"
         disk.write_text(path, "".join(f"{name}\n" for name in names))
@@ -84,14 +86,15 @@ def describe(path: Path) -> str:
     return f"{match[2]} of {match[1]} ({DRAWN})" if match and match[1].startswith("random-seed-") else path.name
 
 
-def read(path: Path) -> list[str]:
+def read(path: Path, known: Iterable[str] = ()) -> list[str]:
     """Return the image ids in a list.
 
+    :param known: the ids of the photographs, among which the list's names are found.
     :raises InputError: the list is missing (the message says where lists come from) or empty.
     """
     if not path.exists():
         raise InputError(f"expected an image list at {path}, found nothing. {advice()}")
-    return photographs.read_image_list(path)
+    return photographs.read_image_list(path, known)
 
 
 def advice() -> str:

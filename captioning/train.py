@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from captioning import batches, captioner_file, checks, splits
+from captioning import batches, captioner_file, checks
 from captioning.captions import read_descriptions
 from captioning.models import merge
 from captioning.tokenizer import Tokenizer, wrap
@@ -69,7 +69,7 @@ def read_data(features: Path, descriptions: Path, train_images: Path, dev_images
     :raises InputError: a file is missing or damaged, or a photograph of the lists has no feature.
     """
     described, extracted = read_descriptions(descriptions), features_file.read(features)
-    train, dev = (checks.described(described, splits.read(path), path) for path in (train_images, dev_images))
+    train, dev = (checks.described(described, path) for path in (train_images, dev_images))
     checks.check_apart(train, dev, dev_images)
     tokenizer = Tokenizer.fit(wrap(text) for texts in train.values() for text in texts)
     for part in (train, dev):

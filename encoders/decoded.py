@@ -55,9 +55,9 @@ def load_named(
     sources: Sequence[Path], size: tuple[int, int], folder: Path, lists: Sequence[Path] = ()
 ) -> tuple[np.ndarray, list[str]]:
     """Return the photographs of folders, as `load` does, and their image ids."""
-    paths = select(sources, lists)
+    ids, paths = zip(*_named(sources, lists), strict=True)
     pixels, readable = _load_files(paths, size, folder)
-    return pixels, [photographs.image_id(paths[number].name) for number in readable]
+    return pixels, [ids[number] for number in readable]
 
 
 def select(sources: Sequence[Path], lists: Sequence[Path] = ()) -> list[Path]:
@@ -65,13 +65,21 @@ def select(sources: Sequence[Path], lists: Sequence[Path] = ()) -> list[Path]:
 
     :raises InputError: there are none.
     """
-    paths = [path for source in sources for path in photographs.list_photographs(source, recursive=True)]
     if lists:
-        wanted = {image for path in lists for image in photographs.read_image_list(path)}
-        paths = [path for path in paths if photographs.image_id(path.name) in wanted]
-        if not paths:
+        return [path for _, path in _named(sources, lists)]
+    return [path for source in sources for path in photographs.list_photographs(source, recursive=True)]
+
+
+def _named(sources: Sequence[Path], lists: Sequence[Path]) -> list[tuple[str, Path]]:
+    """Return the photographs as `select` does, each with its image id."""
+    named = [pair for source in sources for pair in photographs.by_id(source).items()]
+    if lists:
+        known = [image for image, _ in named]
+        wanted = {image for path in lists for image in photographs.read_image_list(path, known)}
+        named = [(image, path) for image, path in named if image in wanted]
+        if not named:
             raise InputError(f"none of the photographs in {_names(sources)} is named in {_names(lists)}: check both")
-    return paths
+    return named
 
 
 def decode(paths: Sequence[Path], read: Callable[[Path], np.ndarray]) -> Iterator[np.ndarray | Unreadable]:

@@ -132,14 +132,19 @@ def extract(encoder: keras.Model, paths: Sequence[Path], batch_size: int = 32) -
 
 
 def extract_resumably(
-    encoder: keras.Model, paths: Sequence[Path], partial: Path, fingerprint: str, batch_size: int, precision: Precision
+    encoder: keras.Model,
+    ids: Mapping[str, Path],
+    partial: Path,
+    fingerprint: str,
+    batch_size: int,
+    precision: Precision,
 ) -> Extraction:
-    """Do as `extract`, but save each whole batch in the file `partial`, and skip the batches that an earlier run has saved there.
+    """Do as `extract` for photographs by image id, but save each whole batch in the file `partial`, and skip the batches that an earlier run has saved there.
 
     Only the same encoder (by its fingerprint), files (by name, size and time), batch size and precision go on from it, so that
     the features have the same bits as without an interruption. The caller deletes the file.
     """
-    ids = photographs.by_id(paths)
+    paths = list(ids.values())
     stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     identity = hashlib.sha256(json.dumps([fingerprint, stats, batch_size, precision]).encode()).digest()
     network = Network(encoder, precision, batch_size)
@@ -206,32 +211,32 @@ def _in_order(work: Callable[[Item], Result], items: Iterable[Item], threads: in
             yield waiting.popleft().result()
 
 
-def _join(ids: dict[str, Path], batches: Iterable[Batch]) -> Extraction:
+def _join(ids: Mapping[str, Path], batches: Iterable[Batch]) -> Extraction:
     reasons, features = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     skipped = {path.name: str(reason) for path, reason in zip(ids.values(), reasons, strict=True) if reason}
     if not len(features):
         name, reason = next(iter(skipped.items()))
         raise InputError(f"none of the {len(ids)} photographs can be decoded; {name}: {reason}; check the files")
-    readable = [image for image, path in ids.items() if path.name not in skipped]
+    readable = [image for image, reason in zip(ids, reasons, strict=True) if not reason]
     return Extraction(dict(zip(readable, features[:, None], strict=True)), skipped)
 
 
 def write(
     path: Path,
     encoder: keras.Model,
-    paths: Sequence[Path],
+    ids: Mapping[str, Path],
     cleaning: str,
     batch_size: int = 32,
     precision: Precision = "float32",
 ) -> None:
-    """Write the photographs' features with their origin beside them, and skipped.txt, going on where an earlier call was killed.
+    """Write the features of photographs by image id, with their origin beside them, and skipped.txt, going on where an earlier call was killed.
 
     :raises InputError: as `extract`.
     """
     precision = possible(precision)
-    machine.warn(path.parent, *needs(encoder, len(paths), batch_size))
+    machine.warn(path.parent, *needs(encoder, len(ids), batch_size))
     partial, fingerprint = path.with_suffix(".partial"), keras_files.fingerprint(encoder)
-    extracted, skipped = extract_resumably(encoder, paths, partial, fingerprint, batch_size, precision)
+    extracted, skipped = extract_resumably(encoder, ids, partial, fingerprint, batch_size, precision)
     (_, height, width, _), (_, dimension) = encoder.input_shape, encoder.output_shape
     shape = {"height": height, "width": width, "dimension": dimension}
     features_file.write(path, extracted)

@@ -2,7 +2,8 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +17,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 FORMATS = ("JPEG", "PNG", "WEBP")  # what such files may hold; nothing of Pillow's many other decoders is reachable
 SCANS = 64  # of a JPEG; those of cameras and of the web have 10 at most, and a small file can repeat one for minutes
 SEGMENT = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # a JPEG's marker that a length follows, or its last
+DEEPEST = 16  # folders in a photograph's path that can be told apart: a hostile name may have millions
 LARGEST_WEBP = 1 << 25  # pixels: 8K; its decoder takes some 18 bytes each
 LARGEST = 89_478_485  # pixels: where Pillow begins to suspect a decompression bomb; four bytes each once decoded
 
@@ -27,7 +29,7 @@ class Unreadable(Exception):
 def list_photographs(folder: Path, *, recursive: bool = False) -> list[Path]:
     """Return the photographs in a folder, sorted, by their names' endings. Other files are counted in one printed line.
 
-    Hidden files (such as macOS' `._name.jpg`) are never photographs.
+    Hidden files (such as macOS' `._name.jpg`) and what is in hidden folders are never photographs.
 
     :raises InputError: there is no such folder, no photograph in it, or one whose name is no printable text.
     """
@@ -36,7 +38,7 @@ def list_photographs(folder: Path, *, recursive: bool = False) -> list[Path]:
             f"expected a folder of photographs at {folder}, found {'a file' if folder.exists() else 'nothing'}; check the path"
         )
     found = [path for path in sorted(folder.rglob("*") if recursive else folder.iterdir()) if not path.is_dir()]
-    named = [path for path in found if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
+    named = [path for path in found if path.suffix.lower() in SUFFIXES and not _is_hidden(path.relative_to(folder))]
     photographs = [path for path in named if path.is_file()]  # and no link to nothing
     if odd := [path for path in photographs if any(map(_ends_a_line, path.name))]:
         raise InputError(f"expected names that can be written as text in {folder}, found {odd[0].name!r}: rename it")
@@ -55,34 +57,97 @@ def _ends_a_line(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs")
 
 
-def by_id(paths: Iterable[Path]) -> dict[str, Path]:
-    """Return the paths by image id, which is a file's name up to the first dot.
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
-    :raises InputError: two files share an id.
+
+def by_id(folder: Path) -> dict[str, Path]:
+    """Return the photographs in a folder and its sub-folders by image id, in the order of their paths.
+
+    An id is what `image_id` makes of the path below the folder: a whole one where two photographs would share a short one. A line says
+    which.
+
+    :raises InputError: as `list_photographs`, or two photographs differ in their suffix alone.
     """
+    paths = list_photographs(folder, recursive=True)
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    (shared, count), *_ = Counter(map(image_id, names)).most_common(1)
+    if count > 1:
+        print(f"{folder}: {count:,} photographs are {shared!r} up to the first dot: image ids are paths without suffix")
+    else:
+        print(f"{folder}: image ids are names up to the first dot")
     ids: dict[str, Path] = {}
-    for path in paths:
-        image = image_id(path.name)
+    for name, path in zip(names, paths, strict=True):
+        image = image_id(name, whole=count > 1)
         if image in ids:
             raise InputError(
-                f"{ids[image].name} and {path.name} in {path.parent} share the image id {image!r} (a name up to its "
-                "first dot): rename or remove one of them"
+                f"{ids[image].name} and {path.name} in {path.parent} share the image id {image!r}: rename or remove one of them"
             )
         ids[image] = path
     return ids
 
 
-def image_id(name: str) -> str:
-    """Return the id of a photograph of this file name: as the original has it, what stands before the first dot."""
-    return name.split(".")[0]
+def image_id(name: str, whole: bool = False) -> str:
+    """Return the id of a photograph of this name: as in the original, what stands before the first dot; or the whole path without suffix.
+
+    Both are in Unicode's form NFC, with single spaces, and `/` between folders; the short one has no folders.
+    """
+    plain = " ".join(unicodedata.normalize("NFC", name).replace("\\", "/").replace("%20", " ").split())
+    if not whole:
+        return plain.rpartition("/")[2].split(".")[0].strip()
+    stem, _, suffix = plain.removeprefix("./").rpartition(".")
+    return stem.strip() if f".{suffix.lower()}" in SUFFIXES else plain.removeprefix("./")
 
 
-def read_image_list(path: Path) -> list[str]:
-    """Return the image ids of a split's list (one file name a line, cut at the first dot), each once, in the file's order.
+def finder(known: Iterable[str]) -> Callable[[str], str]:
+    """Return a function that gives the known image id that a caption file or a list means by a name.
 
+    Folders before either, Unicode's forms, %20 and suffixes make no difference; nor does letter case where the exact name is unknown
+    and one id alone fits. A name that fits none gets its id by `image_id`, whole if the known ones are: they have dots or folders.
+    """
+    known = list(known)
+    whole = any(mark in image for image in known for mark in "./")
+    tables = [
+        (
+            form,
+            _unique((form(image), image) for image in known),
+            _unique((end, image) for image in known for end in _ends(form(image))),
+        )
+        for form in (str, str.casefold)
+    ]
+
+    def find(name: str) -> str:
+        own = image_id(name, whole)
+        for form, ids, ends_of_ids in tables:
+            if match := next((ids[end] for end in _ends(form(own)) if end in ids), ends_of_ids.get(form(own))):
+                return match
+        return own
+
+    return find
+
+
+def _ends(path: str) -> list[str]:
+    """Return a path and what is left of it without its first folder, without its first two, and so on."""
+    parts = path.rsplit("/", DEEPEST)
+    return ["/".join(parts[first:]) for first in range(len(parts))]
+
+
+def _unique(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the value of each key that has no other value."""
+    values: dict[str, set[str]] = {}
+    for key, value in pairs:
+        values.setdefault(key, set()).add(value)
+    return {key: value for key, (value, *others) in values.items() if not others}
+
+
+def read_image_list(path: Path, known: Iterable[str] = ()) -> list[str]:
+    """Return the image ids of a split's list (one file name a line), each once, in the file's order.
+
+    :param known: the ids of the photographs, among which `finder` finds the names.
     :raises InputError: the list is missing or empty.
     """
-    ids = [image_id(line).strip() for line in disk.read_text(path).split("\n") if line.strip()]
+    find = finder(known)
+    ids = [find(line) for line in disk.read_text(path).split("\n") if line.strip()]
     if not ids:
         raise InputError(f"expected one photograph's name a line in {path}, found an empty file; check the path")
     return list(dict.fromkeys(ids))

@@ -1,14 +1,14 @@
 """Shards: the features of a large folder, made on several machines part by part, and joined."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from core import disk
 from core.errors import InputError
-from encoders import extract, features_file, photographs
+from encoders import extract, features_file
 
 Item = TypeVar("Item")
 
@@ -53,10 +53,10 @@ class Shard(NamedTuple):
         return items[self.number - 1 :: self.count]
 
 
-def join(folder: Path, paths: Sequence[Path]) -> None:
+def join(folder: Path, wanted: Mapping[str, Path]) -> None:
     """Write the features of all shards in a folder, and what they skipped, as if one run had made them all, and say how many there are.
 
-    :param paths: all photographs, in the order of the features.
+    :param wanted: all photographs by image id, in the order of the features.
     :raises InputError: shards are missing, or they are of several encoders or of several counts.
     """
     matches = [re.fullmatch(r"features\.(\d+)-of-(\d+)\.pkl", path.name) for path in folder.glob("features.*-of-*.pkl")]
@@ -80,7 +80,6 @@ def join(folder: Path, paths: Sequence[Path]) -> None:
             )
     joined = {image: feature for path in parts for image, feature in features_file.read(path).items()}
     skipped = dict(line.split("\t", 1) for shard in all_shards for line in shard.skipped(folder))
-    wanted = photographs.by_id(paths)
     absent = [path.name for image, path in wanted.items() if image not in joined and path.name not in skipped]
     if odd := [*absent, *(joined.keys() - wanted.keys())]:
         raise InputError(
@@ -92,6 +91,6 @@ def join(folder: Path, paths: Sequence[Path]) -> None:
     features_file.write(path, ordered)
     features_file.write_origin(path, origins[0])
     extract.list_skipped(
-        folder / "skipped.txt", {path.name: skipped[path.name] for path in paths if path.name in skipped}
+        folder / "skipped.txt", {path.name: skipped[path.name] for path in wanted.values() if path.name in skipped}
     )
-    print(f"wrote {path}: {len(ordered):,} of {len(paths):,} photographs x {next(iter(joined.values())).shape[1]}")
+    print(f"wrote {path}: {len(ordered):,} of {len(wanted):,} photographs x {next(iter(joined.values())).shape[1]}")

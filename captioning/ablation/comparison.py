@@ -53,7 +53,7 @@ def summarise(studies: Sequence[Study], data: Data) -> list[Summary]:
 def _rows(run: Path, judges: Mapping[Protocol, Judge], data: Data) -> Rows:
     """Return each photograph's statistics in each protocol."""
     unfinished = disk.read_json(run / "scores.json")["unfinished"]
-    written = report.candidates(read_results(run / "captions.json"), data.train, unfinished)
+    written = report.candidates(read_results(run / "captions.json", data.test), unfinished)
     return {protocol: judge.rows(written[protocol]) for protocol, judge in judges.items()}
 
 

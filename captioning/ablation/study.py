@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 import keras
 
-from captioning import checks, report, splits
-from captioning.captions import Captions, Cleaning, clean_into, read_captions, read_descriptions
+from captioning import checks, report
+from captioning.captions import Captions, clean_into, read_captions, read_descriptions
+from captioning.cleaning import Cleaning
 from captioning.describe import describe as describe_photographs
 from captioning.train import Recipe, TrainingData, train
 from core import disk
@@ -54,12 +55,12 @@ def read(captions: Path, folder: Path, lists: Sequence[Path], out: Path, cleanin
     :param lists: image lists of train, dev and test.
     :raises InputError: a file is missing, or they do not belong together.
     """
-    written, cleaned = read_captions(captions), out / "descriptions.txt"
+    paths = photographs.by_id(folder)
+    written, cleaned = read_captions(captions, paths), out / "descriptions.txt"
     clean_into(cleaned, written, cleaning)
     described = read_descriptions(cleaned)
-    train, dev, test = (checks.described(described, splits.read(path), path) for path in lists)
+    train, dev, test = (checks.described(described, path) for path in lists)
     checks.check_apart(train, dev, lists[1])
-    paths = photographs.by_id(photographs.list_photographs(folder))
     checks.pick(paths, [*train, *dev, *test], "file", folder)
     references = checks.pick(written, test, "caption", captions)
     return Data(paths, stamp(paths.values()), cleaned, train, dev, test, references)
@@ -109,7 +110,7 @@ def extract(path: Path, encoder: keras.Model, data: Data, cleaning: Cleaning, pr
         stored.unlink()
         path.with_name("minutes.json").unlink(missing_ok=True)
     with timed(path.parent):
-        write(path, encoder, list(data.photographs.values()), cleaning, precision=precision)
+        write(path, encoder, data.photographs, cleaning, precision=precision)
     disk.write_json(stored, made)
     keras.backend.clear_session()  # the encoder's graph is not needed while captioners are trained
 

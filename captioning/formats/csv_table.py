@@ -9,7 +9,8 @@ from core.disk import read_text
 
 NAME = "the header `image,caption` and rows `name.jpg,caption` (captions.txt)"
 HEADER = r"\W*image\W*,\W*caption\W*"
-USUAL = r'[^,]+,("([^"]|"")*"|[^,"]*)'
+USUAL = r'("([^"]|"")+"|[^,"]+),("([^"]|"")*"|[^,"]*)'
+PHOTOGRAPH = r'\s*+(?:"((?:[^"]|"")+)"|([^"]+?\.(?i:jpe?g|png|webp)))\s*,'  # a name that may have commas
 
 
 def fits(head: str) -> bool:
@@ -26,7 +27,10 @@ def captions(path: Path) -> Iterator[tuple[str, str]]:
 
 def _split_row(line: str) -> tuple[str, str]:
     """Split a CSV row; each line is one, so that a forgotten quotation mark spoils no other caption."""
-    name, _, caption = line.partition(",")
+    if whole := re.match(PHOTOGRAPH, line):
+        name, caption = (whole[1] or whole[2]).replace('""', '"'), line[whole.end() :]
+    else:
+        name, _, caption = line.partition(",")
     if quoted := re.fullmatch(r'\s*"(.*)"\s*', caption):
         caption = quoted[1].replace('""', '"')
     return name.strip('" '), caption

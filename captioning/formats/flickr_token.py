@@ -8,12 +8,13 @@ from captioning.formats import lines
 from core.disk import read_text
 
 NAME = "lines `name.jpg#0<TAB>caption` (Flickr8k.token.txt)"
-USUAL = r"\S+#\d+\s+\S.*"
+PHOTOGRAPH = r"[^\t\n]+?\.(?i:jpe?g|png|webp)#\d+(?=\s)"  # a name that may have spaces
+USUAL = rf"(?:{PHOTOGRAPH}|\S+#\d+)\s+\S.*"
 
 
 def fits(head: str) -> bool:
     """Tell by the head of a file whether it has this form: some line is as usual."""
-    return re.search(rf"^\s*{USUAL}", head, re.MULTILINE) is not None
+    return re.search(rf"^[^\S\n]*+{USUAL}", head, re.MULTILINE) is not None
 
 
 def captions(path: Path) -> Iterator[tuple[str, str]]:
@@ -22,5 +23,8 @@ def captions(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _split_line(line: str) -> tuple[str, str]:
-    name, *words = line.split()
-    return name, " ".join(words)
+    """Split a line at the first space, as the original does, but for names with spaces, which end in `.jpg#0` or the like."""
+    line = line.lstrip()
+    whole = re.match(PHOTOGRAPH, line)
+    name = whole[0] if whole else line.split()[0]
+    return re.sub(r"#\d+$", "", name), line[len(name) :]

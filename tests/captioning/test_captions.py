@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from captioning.captions import clean, read_captions, write_descriptions
+from captioning.captions import clean, read_captions, read_descriptions, read_results, write_descriptions, write_results
+from captioning.cleaning import SPECIAL
 from core.errors import InputError
 from tests.original.descriptions import descriptions_file
 
@@ -53,11 +54,12 @@ def test_all_forms_give_the_same_captions(tmp_path, text):
 def test_cleanings():
     text = "A dog's 2nd bone - e-mail , I saw x2 ."
     assert clean(text) == "dogs bone email saw"
-    assert clean(text, "natural") == "a dogs bone email i saw"
+    assert clean(text, "natural") == "a dogs 2nd bone email i saw x2"
     assert clean("A .") == ""
 
 
 word = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\r\n"), max_size=6)
+word = word.filter(lambda text: not SPECIAL.search(text))  # the original kept these
 caption = st.lists(st.one_of(word, st.sampled_from(["a", "Dog", "dog's", "x2", "-", "É"])), max_size=5).map(" ".join)
 line = st.tuples(st.sampled_from(["1.jpg#0", "1.jpg#1", "2.jpg.1#0", "odd"]), st.sampled_from("\t "), caption).map(
     "".join
@@ -88,6 +90,50 @@ def test_odd_lines_are_read_and_named(tmp_path, capsys):
     path.write_text('image,caption\n1.jpg,"A dog, no end\n2.jpg,A cat, two commas\n3.jpg,A bird\n')
     assert read_captions(path) == {"1": ['"A dog, no end'], "2": ["A cat, two commas"], "3": ["A bird"]}
     assert "2 odd lines, read as well as they can be: 2, 3" in capsys.readouterr().out
+
+
+NAMES = {"dog, beach 001.jpg": "dog, beach 001", "Images/b.jpg": "b", "C:\\data\\c.JPG": "c", 'd "x".png': 'd "x"'}
+
+
+@pytest.mark.parametrize(
+    "row", ["{name}#0\t{caption}", "{name}#1 {caption}", '"{quoted}","{caption}"', '"{quoted}",{caption}']
+)
+def test_names_have_spaces_commas_quotation_marks_and_folders(row, tmp_path, capsys):
+    rows = [row.format(name=name, quoted=name.replace('"', '""'), caption="A dog runs") for name in NAMES]
+    path = tmp_path / "captions"
+    path.write_text("\n".join(["image,caption"] * row.startswith('"') + rows))
+    assert read_captions(path) == {image: ["A dog runs"] for image in NAMES.values()}
+    form = "header `image,caption`" if row.startswith('"') else "lines `name.jpg#0"
+    assert f"{path} is read as" in (printed := capsys.readouterr().out) and form in printed and "odd" not in printed
+
+
+def test_a_name_with_an_unquoted_comma_is_read_and_counted(tmp_path, capsys):
+    path = tmp_path / "captions.txt"
+    path.write_text("image,caption\n1.jpg,A dog\ndog, beach.jpg,A cat, not a.jpg, runs\n")
+    assert read_captions(path) == {"1": ["A dog"], "dog, beach": ["A cat, not a.jpg, runs"]}
+    assert "1 odd lines, read as well as they can be: 3" in capsys.readouterr().out
+
+
+def test_captions_go_to_the_known_photographs(tmp_path):
+    path = tmp_path / "token.txt"
+    path.write_text("2021.05.03_001.jpg#0\tA dog\n2021.05.03_002.jpg#0\tA cat\n")
+    assert read_captions(path, ["2021.05.03_001", "2021"]) == {"2021.05.03_001": ["A dog"], "2021.05.03_002": ["A cat"]}
+    assert read_captions(path) == {"2021": ["A dog", "A cat"]}  # as the original
+
+
+def test_ids_with_spaces_are_read_as_they_were_written(tmp_path):
+    path = tmp_path / "descriptions.txt"
+    write_descriptions(path, {"dog, beach 001": ["dog runs", ""], "b": ["cat"]})
+    assert path.read_bytes() == b"dog,%20beach%20001 dog runs\ndog,%20beach%20001 \nb cat"
+    assert read_descriptions(path) == {"dog, beach 001": ["dog runs", ""], "b": ["cat"]}
+
+
+def test_results_are_found_among_the_known_photographs(tmp_path):
+    path = tmp_path / "captions.json"
+    write_results(path, {"dog, beach 001": "dog runs", "2021.05": "startseq cat sits endseq", "7": "bird"})
+    assert '"image_id": "dog, beach 001"' in path.read_text()
+    expected = {"dog, beach 001": "dog runs", "2021.05": "cat sits", "7": "bird"}
+    assert read_results(path, expected) == expected
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "hello\nworld out there\n", "image,caption\n", "{", '{"images": []}',

@@ -9,8 +9,9 @@ import pytest
 from nltk.translate.bleu_score import corpus_bleu
 
 from captioning import report, scores
+from captioning.cleaning import clean
 from captioning.metrics.text import Text
-from captioning.scores import CLEANED, SEED, SEED_WEIGHTS, Judge
+from captioning.scores import CLEANED, SEED, SEED_WEIGHTS, STANDARD, Judge
 from captioning.tokenizer import wrap
 
 FIXTURE = json.loads(Path(__file__).with_name("metrics_fixture.json").read_text())["photographs"]
@@ -26,12 +27,12 @@ def by_nltk(candidates, references):
                            [text.split() for text in candidates], SEED_WEIGHTS)  # fmt: skip
 
 
-def test_seed_is_nltk_on_captions_with_their_tokens_where_they_ended():
+def test_seed_is_nltk_on_cleaned_captions_with_their_tokens_where_they_ended():
     image, *_ = CAPTIONS
     made = report.make(CAPTIONS, PEOPLE, PEOPLE, None, {image})["protocols"]
-    tokens = [wrap(caption) for caption in CAPTIONS.values()]
+    tokens = [wrap(clean(caption)) for caption in CAPTIONS.values()]
     tokens[0] = tokens[0].removesuffix(" endseq")
-    people = [list(map(wrap, texts)) for texts in PEOPLE.values()]
+    people = [[wrap(clean(text)) for text in texts] for texts in PEOPLE.values()]
     assert list(made["seed"]["system"].values()) == pytest.approx(by_nltk(tokens, people), abs=1e-6)
     assert "standard" not in made
 
@@ -117,11 +118,49 @@ def test_standard_compares_in_lower_case_and_without_punctuation():
     assert made["cleaned"]["system"]["BLEU-2"] == pytest.approx(1)  # the seed's cleaning dropped "a" on both sides
 
 
-def test_natural_descriptions_keep_one_letter_words_in_captions():
-    made = report.make({"x": "a dog"}, {"x": ["a dog"]}, {"y": ["a dog"]}, None, ())["protocols"]
-    assert made["cleaned"]["system"]["BLEU-2"] == pytest.approx(1)
-    made = report.make({"x": "a dog"}, {"x": ["the dog"]}, {"y": ["a dog"]}, None, ())["protocols"]
-    assert made["cleaned"]["system"]["BLEU-1"] == pytest.approx(1 / 2)
+RAW = {
+    "x": ["A dog doesn't run, it sits.", "The 3-year-old's dog sits"],
+    "y": ["Two t-shirts on a #1 line", "2 shirts hang"],
+}
+
+
+@pytest.mark.parametrize("references", [None, RAW])
+def test_step_1s_cleaning_changes_no_reference(references):
+    texts = RAW | {"x": [*RAW["x"], "it isn\u2019t a dog\u2014or is it"] if references else RAW["x"]}
+    references = references and texts
+    seed, natural = (
+        {image: [clean(text, cleaning) for text in each] for image, each in texts.items()}
+        for cleaning in ("seed", "natural")
+    )
+    of_seed, of_natural = (report.people(texts, descriptions, references) for descriptions in (seed, natural))
+    for protocol, people in of_seed.items():
+        words = [[text.words for text in each] for each in people]
+        assert words == [[text.words for text in each] for each in of_natural[protocol]]
+        assert any("a" in text for each in words for text in each) == (protocol is STANDARD)
+    captions = {"x": "a 3yearold dog sits", "y": "2 shirts on a line"}
+    scores = [report.make(captions, texts, texts, references, ())["protocols"] for texts in (seed, natural)]
+    for protocol, lines in scores[0].items():
+        assert {line: lines[line] for line in lines if line != "floor"} == {
+            line: scores[1][protocol][line] for line in lines if line != "floor"
+        }
+        assert lines["floor"] == scores[1][protocol]["floor"] or protocol == "standard"
+
+
+def test_natural_captions_are_scored_without_what_the_originals_cleaning_drops():
+    made = report.make({"x": "a dog"}, {"x": ["the dog", "dog"]}, {"y": ["a dog"]}, None, ())
+    assert made["protocols"]["cleaned"]["system"]["BLEU-1"] == pytest.approx(1)
+    assert made["constant"] == "a dog" and made["variety"]["copies"] == 1  # as they are written
+
+
+@pytest.mark.parametrize(
+    "text", ["\u4e00\u53ea\u72d7", "\u0995\u09c1\u0995\u09c1\u09b0 \u09a6\u09cc\u09a1\u09bc\u09be\u09df"]
+)
+def test_scripts_that_the_originals_cleaning_drops_have_the_standard_protocol(text):
+    described = {"x": [clean(text, "natural")]}
+    made = report.make({"x": described["x"][0]}, described, described, {"x": [f"{text}\u3002"]}, ())
+    assert made["protocols"]["standard"]["system"]["BLEU-1"] == pytest.approx(1)
+    assert made["constant"] == described["x"][0]
+    assert "drops 100% of the references' words: go by standard" in "\n".join(report.remarks(made))
 
 
 def test_variety_and_warnings():

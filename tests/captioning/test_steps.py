@@ -12,7 +12,7 @@ import pytest
 from keras.src.legacy.preprocessing.text import Tokenizer as KerasTokenizer
 
 from captioning import captioner_file, doctor
-from captioning.captions import clean, read_captions, read_results, write_descriptions, write_results
+from captioning.captions import clean, read_captions, read_descriptions, read_results, write_descriptions, write_results
 from captioning.describe import Describer
 from captioning.models import merge
 from captioning.tokenizer import END, START, Tokenizer, read_tokenizer, wrap, write_tokenizer
@@ -285,7 +285,7 @@ def test_the_doctor_finds_nothing_in_what_the_steps_wrote(folder, script, capsys
     write_token_file(folder)
     doctor.main(["--encoder", "encoder.keras", "--photographs", "Examples"])
     found = states(capsys.readouterr().out)
-    assert set(found.values()) == {"ok"} and len(found) == 11
+    assert set(found.values()) == {"ok"} and len(found) == 12
 
 
 def test_the_doctor_names_what_is_missing_before_the_first_step(tmp_path, monkeypatch, capsys):
@@ -293,7 +293,7 @@ def test_the_doctor_names_what_is_missing_before_the_first_step(tmp_path, monkey
     with pytest.raises(InputError, match="3 to fix"):
         doctor.main([])
     printed = capsys.readouterr().out
-    assert "fix    photographs: expected a file, found nothing at Flickr8k_text/Flickr8k.token.txt" in printed
+    assert "fix    photographs: expected a folder of photographs at Flicker8k_Dataset, found nothing" in printed
     assert "fix    splits: expected an image list" in printed and "fix    encoder: expected an encoder" in printed
     assert "later  room of step 1: needs what is to be fixed above" in printed
     assert "later  captioner and features: 2_train_IC_model.py writes the model" in printed
@@ -329,6 +329,57 @@ def test_the_doctor_compares_a_tokenizer_with_a_captioner_that_has_none(folder, 
     with pytest.raises(InputError, match="1 to fix"):
         doctor.main(["--encoder", "encoder.keras", "--photographs", "Examples", "--model", "old.h5"])
     assert states(capsys.readouterr().out)["captioner and tokenizer"] == "fix"
+
+
+def test_the_doctor_names_a_cleaning_that_drops_words(folder, capsys):
+    path = folder / "Flickr8k_text" / "Flickr8k.token.txt"
+    disk.write_text(path, "".join(f"{image}.jpg#0\t\u0915\u0941\u0924\u094d\u0924\u093e\n" for image in DESCRIPTIONS))
+    words = ["--encoder", "encoder.keras", "--photographs", "Examples"]
+    with pytest.raises(InputError, match="1 to fix"):
+        doctor.main(words)
+    printed = capsys.readouterr().out
+    assert f"fix    cleaning: {path.relative_to(folder)}: the original's cleaning drops 100%" in printed
+    assert "Examples: image ids are names up to the first dot" in printed and "token.txt is read as lines" in printed
+    doctor.main([*words, "--cleaning", "natural"])
+
+
+@pytest.mark.parametrize("names", [
+    ("2021.05.03_{}.jpg", "C:\\data\\2021.05.03_{}.JPG", "Images/2021.05.03_{}.jpg"),
+    ("dog, beach {}.jpg", "Dog, Beach {}.jpg", "dog,%20beach%20{}.jpg"),
+    ("{}/e\u0301t\u00e9.jpg", "D:\\{}\\\u00e9t\u00e9.jpg", "{}/\u00e9te\u0301.jpg"),
+])  # fmt: skip
+def test_captions_lists_and_photographs_of_odd_names_meet(names, folder, script, capsys):
+    """Every step finds the same photographs by the names of files, of captions and of lists."""
+    files, captioned, listed = ([name.format(number) for number in range(6)] for name in names)
+    colours = ["red", "blue", "green", "grey", "white", "black"]
+    for number, name in enumerate(files):
+        (folder / "new" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / f"Examples/photo{number}.jpg").rename(folder / "new" / name)
+    text = folder / "Flickr8k_text"
+    disk.write_text(text / "Flickr8k.token.txt",
+                    "".join(f"{name}#0\tA {colour} dog runs\n" for name, colour in zip(captioned, colours, strict=True)))  # fmt: skip
+    for split, part in (("train", listed[:4]), ("dev", listed[4:])):
+        disk.write_text(text / f"Flickr_8k.{split}Images.txt", "".join(f"{name}\n" for name in part))
+    made = [{"image_id": name, "caption": f"a {colour} dog runs"} for name, colour in zip(listed, colours, strict=True)]
+    disk.write_json(folder / "made.json", made)
+    (folder / "model-ep001-loss2.000-val_loss3.000.keras").unlink()
+    step_1 = ["--encoder", "encoder.keras", "--photographs", "new"]
+    for shard in ("1/2", "2/2"):  # in each alone no two would share an id
+        script("1_data_preprocessor").main([*step_1, "--shard", shard])
+    script("1_data_preprocessor").main([*step_1, "--merge"])
+    described = read_descriptions(folder / "descriptions.txt")
+    assert list(described) == list(features_file.read(folder / "features.pkl")) and len(described) == 6
+    assert list(described.values()) == [[f"{colour} dog runs"] for colour in colours]
+    script("2_train_IC_model").main(["--epochs", "1"])
+    script("4_tokenizer").main([])
+    script("3_BLEU").main([])
+    assert list(read_results(folder / "captions.json", described)) == list(described)[4:]
+    script("3_BLEU").main(["--candidates", "made.json", "--references", str(text / "Flickr8k.token.txt")])
+    scores = json.loads((folder / "scores.json").read_text())["protocols"]
+    assert [scores[name]["system"]["BLEU-3"] for name in ("cleaned", "standard")] == [1, 1]
+    doctor.main(step_1)
+    printed = capsys.readouterr().out
+    assert not any(line in printed for line in ("fix ", "no caption", "no photograph here", "no description"))
 
 
 def test_step_2_refuses_to_judge_by_what_it_learns_from(folder, script):

@@ -467,6 +467,23 @@ def test_a_converted_network_wider_than_its_file():
         convert.build(*convert.find(wide))
 
 
+def test_a_name_of_folders(tmp_path):
+    name = "a" + "/" * 1_000_000 + "b"
+    (tmp_path / "list.txt").write_text(f"{name}.jpg\nb.jpg\n")
+    with bounded():
+        assert photographs.read_image_list(tmp_path / "list.txt", [name, "one/c", "two/c"]) == [name]
+
+
+@pytest.mark.parametrize(
+    "line", [" " * 100_000 + "x", "\n" * 100_000 + "x", '"' * 100_001, "a.jpg#" * 20_000, ".jpg " * 20_000]
+)
+@pytest.mark.parametrize("header", ["image,caption\n", ""])
+def test_lines_that_fit_again_and_again(header, line, tmp_path):
+    (tmp_path / "captions.txt").write_text(f"{header}{line}\n")
+    with bounded(), pytest.raises(InputError):
+        read_captions(tmp_path / "captions.txt")
+
+
 def test_a_header_of_commas(refused, tmp_path):
     (tmp_path / "captions.txt").write_text("image" + "," * 40_000)
     refused(read_captions, tmp_path / "captions.txt", "expected captions")

@@ -190,7 +190,7 @@ def test_what_is_told_counts_and_is_doubted_where_the_statistics_speak_against_i
     assert "told; warning: the batch normalisations are 0.000 from [0, 1] and" in capsys.readouterr().out
     _, way = decide(published([""], seen, UNIT, "cifar", 50), seen, v1_strides=True)
     assert way.v1_strides
-    _, way = decide(published(["net."], seen, UNIT), seen, size=None)
+    _, way = decide(published(["net."], seen, UNIT), seen, size=None, stem="imagenet")
     assert way.size == 224
 
 
@@ -244,6 +244,5 @@ def test_the_shipped_encoder_tells_its_scale_by_the_examples():
 @pytest.mark.parametrize("name", ["simclr_encoder.keras", "simclr_260_encoder.keras"])
 def test_fifty_photographs_tell_how_the_shipped_encoders_were_fed(name):
     found = shipped(name, Path(os.environ["FLICKR8K"]) / "Flicker8k_Dataset", 128)
-    print(found)
     assert min(found, key=found.get) == "ImageNet's" and found["ImageNet's"] < 0.02
     assert all(found[scale] > 0.9 for scale in SCALES)

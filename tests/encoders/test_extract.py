@@ -153,7 +153,7 @@ def test_step_1_end_to_end(step, arguments, tmp_path, capsys):
     assert printed.endswith(f"wrote {out / 'features.pkl'}: 6 photographs x 8\n")
 
     step.main([*arguments, "--cleaning", "natural"])
-    assert (out / "descriptions.txt").read_text().startswith("photo0 a big dog\n")
+    assert (out / "descriptions.txt").read_text().startswith("photo0 a big dog 0\n")
     assert features_file.read_origin(out / "features.pkl")["cleaning"] == "natural"
 
 

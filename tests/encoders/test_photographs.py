@@ -164,8 +164,71 @@ def test_names_in_any_writing_are_names(tmp_path, name):
     assert photographs.list_photographs(tmp_path) == [tmp_path / name]
 
 
-def test_ids_are_names_up_to_the_first_dot_and_unique(tmp_path):
-    paths = [tmp_path / "a.b.jpg", tmp_path / "c.png"]
-    assert photographs.by_id(paths) == {"a": paths[0], "c": paths[1]}
-    with pytest.raises(InputError, match=r"a\.b\.jpg and a\.png"):
-        photographs.by_id([*paths, tmp_path / "a.png"])
+def ids(folder, *names):
+    """Return the image ids of such files in a new folder."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    found = photographs.by_id(folder)
+    assert [path.relative_to(folder).as_posix() for path in found.values()] == sorted(names)
+    return list(found)
+
+
+def test_ids_are_names_up_to_the_first_dot(tmp_path, capsys):
+    assert ids(tmp_path, "a.b.jpg", "c.png", "inner/d.JPG", "two  words.jpg") == ["a", "c", "d", "two words"]
+    assert capsys.readouterr().out == f"{tmp_path}: image ids are names up to the first dot\n"
+
+
+@pytest.mark.parametrize(("names", "expected", "shared"), [
+    (["2021.05.03_000.jpg", "2021.05.03_001.jpg", "b.jpg"], ["2021.05.03_000", "2021.05.03_001", "b"], "2021"),
+    (["2021.05.03_000.jpg", "2021.jpg"], ["2021.05.03_000", "2021"], "2021"),
+    (["one/a.jpg", "two/a.jpg", "two/b.jpg"], ["one/a", "two/a", "two/b"], "a"),
+])  # fmt: skip
+def test_ids_are_whole_where_two_photographs_would_share_one(names, expected, shared, tmp_path, capsys):
+    assert ids(tmp_path, *names) == expected
+    line = f"{tmp_path}: 2 photographs are '{shared}' up to the first dot: image ids are paths without suffix\n"
+    assert capsys.readouterr().out == line
+
+
+def test_photographs_that_differ_in_their_suffix_alone_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"a\.jpg and a\.png in .* share the image id 'a'"):
+        ids(tmp_path, "a.jpg", "a.png")
+
+
+def test_what_is_in_hidden_folders_is_no_photograph(tmp_path):
+    (tmp_path / ".thumbnails").mkdir()
+    (tmp_path / ".thumbnails/a.jpg").touch()
+    assert ids(tmp_path, "a.jpg") == ["a"]
+
+
+NFC, NFD = "\u00e9t\u00e9", "e\u0301te\u0301"
+
+
+@pytest.mark.parametrize(("known", "name", "expected"), [
+    (["a", "b"], "a.jpg", "a"),
+    (["a", "b"], "a.jpg.1", "a"),  # as in the original
+    (["a", "b"], "Images/a.jpg", "a"),
+    (["a", "b"], "C:\\data\\Images\\a.jpg", "a"),
+    (["a", "b"], "./a.jpg", "a"),
+    (["a", "b"], "A.JPG", "a"),
+    (["a", "A"], "A.jpg", "A"),
+    (["IMG", "Img"], "img.jpg", "img"),  # either could be meant
+    (["a", "b"], "c.jpg", "c"),
+    ([NFC], f"{NFD}.jpg", NFC),
+    (["dog, beach 001"], "dog, beach 001.jpg", "dog, beach 001"),
+    (["dog, beach 001"], "dog,%20beach%20001.jpg", "dog, beach 001"),
+    (["2021", "2021.05"], "2021.jpg", "2021"),
+    (["2021", "2021.05"], "2021.05.jpg", "2021.05"),
+    (["2021", "2021.05"], "2021.05", "2021.05"),  # already an id
+    (["2021", "2021.05"], "2021.06.jpg", "2021.06"),  # and not 2021
+    (["one/a", "two/a", "two/b"], "two/a.jpg", "two/a"),
+    (["one/a", "two/a", "two/b"], "D:\\all\\two\\a.jpg", "two/a"),
+    (["one/a", "two/a", "two/b"], "b.jpg", "two/b"),
+    (["one/a", "two/a", "two/b"], "B.JPG", "two/b"),
+    (["one/a", "two/a", "two/b"], "a.jpg", "a"),  # either could be meant
+    (["one/a", "two/a", "two/b"], "one/b.jpg", "one/b"),  # and not two/b
+])  # fmt: skip
+def test_names_find_their_photographs(known, name, expected, tmp_path):
+    assert photographs.finder(known)(name) == expected
+    (tmp_path / "list.txt").write_text(f"{name}\n", "utf-8")
+    assert photographs.read_image_list(tmp_path / "list.txt", known) == [expected]
