@@ -20,6 +20,7 @@ from captioning.metrics.protocol import Protocol
 from captioning.metrics.text import Text
 from captioning.tokenizer import Tokenizer
 from encoders import convert, encoder_file
+from encoders.tensors.checkpoint import Checkpoint
 from encoders.tensors.tensor import Tensor
 from tests.conftest import ROOT, draw_classes
 
@@ -130,9 +131,10 @@ def test_a_family_of_checkpoints_is_one_file(extension, monkeypatch):
     toy = extension("An encoder family")
     monkeypatch.setattr(convert, "FAMILIES", (*convert.FAMILIES, toy))
     weights = np.arange(6.0).reshape(3, 2)
-    family, found = convert.find({"toy.weight": Tensor((3, 2), lambda: weights)})
-    features = np.asarray(convert.build(family, found)(np.ones((1, 4, 4, 3))))
-    assert family is toy and features == pytest.approx(weights.sum(0)[None])
+    source = Checkpoint({"toy.weight": Tensor((3, 2), lambda: weights)}, "a toy", "toy.pth", {})
+    monkeypatch.setattr(convert.checkpoint, "read", lambda path: source)
+    features = convert.convert(Path("toy.pth"))(np.full((1, 8, 8, 3), 255, "uint8"))  # white is 1 after [-1, 1]
+    assert np.asarray(features) == pytest.approx(weights.sum(0)[None])
 
 
 def test_a_form_of_captions_is_one_file(extension, monkeypatch, tmp_path):

@@ -357,6 +357,8 @@ ROWS = {
 FOLDERS = ("core", "encoders", "captioning", "pretext", "simclr", "jigsaw")
 ELSEWHERE = {  # errors with a table of their own, in the tests of their modules
     "encoders/convert.py": "tests/encoders/test_convert.py",
+    "encoders/evidence.py": "tests/encoders/test_evidence.py",
+    "encoders/families/google.py": "tests/encoders/test_convert.py",
     "encoders/networks/loading.py": "tests/encoders/test_convert.py",
     **dict.fromkeys(
         (f"encoders/tensors/{name}.py" for name in ("checkpoint", "tensor", "torch_archive", "tensorflow_checkpoint")),
