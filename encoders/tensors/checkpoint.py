@@ -37,6 +37,10 @@ def read(path: Path) -> Checkpoint:
         return _read(Path(path))
     except InputError:
         raise
+    except OSError as error:
+        raise InputError(
+            f"cannot read {path}: {error.strerror or error}; check its permissions and the free space"
+        ) from error
     except Exception as error:  # whatever a damaged or hostile file makes of the readers
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise InputError(f"{path} is damaged or cut short ({reason}): get it again") from error

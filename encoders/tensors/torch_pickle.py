@@ -115,12 +115,14 @@ class TorchReader(pickles.Reader):
         self.known = {("collections", "OrderedDict"): _dictionary}
         for module in ("builtins", "__builtin__"):
             self.known |= {(module, "set"): _same, (module, "frozenset"): _same}
-        self.known |= {("torch._utils", f"_rebuild_tensor{version}"): self._tensor for version in ("", "_v2", "_v3")}
+        self.known |= {("torch._utils", f"_rebuild_tensor{version}"): self._tensor for version in ("", "_v2")}
+        self.known |= {("torch._utils", "_rebuild_tensor_v3"): self._typed_tensor}
         self.known |= {("torch._utils", f"_rebuild_parameter{more}"): _same for more in ("", "_with_state")}
         for module in ("torch._tensor", "torch.tensor"):
             self.known |= {(module, f"_rebuild_from_type{version}"): _rebuild for version in ("", "_v2")}
         self.known |= {("torch", name): np.dtype(dtype) for name, dtype in (STORAGES | UNTYPED).items()}
         self.known |= {("torch.storage", "UntypedStorage"): np.dtype("u1")}
+        self.known |= {("torch._dynamo.eval_frame", "OptimizedModule"): _compiled}
 
     def find_class(self, module: str, name: str) -> Any:
         self.has_layers |= bool(re.fullmatch(LAYERS, module))
@@ -144,19 +146,15 @@ class TorchReader(pickles.Reader):
         self.unread += 1
         return Object()
 
+    def _typed_tensor(
+        self, storage: Any, offset: int, shape: tuple, strides: tuple, _: bool, hooks: Any, dtype: Any, *more: Any
+    ):
+        return self._tensor(storage if isinstance(dtype, np.dtype) else None, offset, shape, strides, dtype=dtype)
+
     def _tensor(
-        self,
-        storage: Any,
-        offset: int,
-        shape: tuple,
-        strides: tuple,
-        _: bool = False,
-        hooks: Any = None,
-        dtype: Any = None,
-        *more: Any,
+        self, storage: Any, offset: int, shape: tuple, strides: tuple, *_: Any, dtype: np.dtype | None = None
     ) -> Tensor | Object:
-        """Return what torch's `_rebuild_tensor`, `_v2` and `_v3` do; only the last is given a type."""
-        dtype = dtype if isinstance(dtype, np.dtype) else getattr(storage, "dtype", None)
+        dtype = dtype or getattr(storage, "dtype", None)
         if not isinstance(storage, Storage) or dtype.kind == "c":
             return self._unread()
         (offset,), shape, strides = map(pickles.plausible, ((offset,), shape, strides))
@@ -179,6 +177,13 @@ def _dictionary(pairs: Sequence = ()) -> Object:
 
 def _same(value: Any = None, *_: Any) -> Any:
     return value
+
+
+def _compiled(module: Any, *_: Any) -> Object:
+    """Return a module that went through `torch.compile`."""
+    made = Object()
+    made["_orig_mod"] = module
+    return made
 
 
 def _rebuild(rebuild: Callable, _: Any, arguments: tuple, *state: Any) -> Any:

@@ -345,6 +345,7 @@ def endless_key() -> bytes:
 
 LONG_LIST = b"](" + b"N" * 50_000 + b"e" + pickle.MEMOIZE  # memo 0, as the first of a pickle
 LONG_TUPLE = b"(" + b"N" * 100_000 + b"t" + pickle.MEMOIZE
+PAIR = text("a") + b"N\x86" + pickle.MEMOIZE
 OBJECT = b"c__main__\nObject\n" + pickle.MEMOIZE  # memo 1
 
 
@@ -368,9 +369,13 @@ CHECKPOINTS = {
     + b"K\1tQ.",
     "arguments without end": b"\x80\4" + LONG_TUPLE + b"0" + OBJECT + b"0(" + b"h\1h\0R0" * 100_000 + b"t.",
     "a list for many dictionaries": b"\x80\4"
-    + LONG_LIST
+    + PAIR
     + b"0]("
-    + b"ccollections\nOrderedDict\nh\0\x85R" * 10_000
+    + b"h\0" * 50_000
+    + b"e"
+    + pickle.MEMOIZE
+    + b"0]("
+    + b"ccollections\nOrderedDict\nh\1\x85R" * 10_000
     + b"e.",
     "a list for many sets": b"\x80\4" + LONG_LIST + b"0](" + b"cbuiltins\nset\nh\0\x85R" * 20_000 + b"e.",
     "attributes shared by many objects": shared_attributes(),
