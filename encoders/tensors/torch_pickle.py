@@ -82,9 +82,10 @@ class Storage:
     def cut(self, dtype: np.dtype, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
         if 0 in shape:
             return np.zeros(shape, dtype)
-        data = self.read(offset * dtype.itemsize, _span(shape, strides) * dtype.itemsize)
+        count = _span(shape, strides)
+        numbers = np.frombuffer(self.read(offset * dtype.itemsize, count * dtype.itemsize), dtype, count)
         steps = [stride * dtype.itemsize for stride in strides]
-        return np.lib.stride_tricks.as_strided(np.frombuffer(data, dtype), shape, steps, writeable=False)
+        return np.lib.stride_tricks.as_strided(numbers, shape, steps, writeable=False)
 
 
 def _span(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
@@ -148,15 +149,15 @@ class TorchReader(pickles.Reader):
 
     def _typed_tensor(
         self, storage: Any, offset: int, shape: tuple, strides: tuple, _: bool, hooks: Any, dtype: Any, *more: Any
-    ):
+    ) -> Tensor | Object:
         return self._tensor(storage if isinstance(dtype, np.dtype) else None, offset, shape, strides, dtype=dtype)
 
     def _tensor(
         self, storage: Any, offset: int, shape: tuple, strides: tuple, *_: Any, dtype: np.dtype | None = None
     ) -> Tensor | Object:
-        dtype = dtype or getattr(storage, "dtype", None)
-        if not isinstance(storage, Storage) or dtype.kind == "c":
+        if not isinstance(storage, Storage) or storage.dtype.kind == "c":
             return self._unread()
+        dtype = storage.dtype if dtype is None else dtype
         (offset,), shape, strides = map(pickles.plausible, ((offset,), shape, strides))
         count = storage.size // dtype.itemsize
         if 0 not in shape and offset + _span(shape, strides) > count:
@@ -205,7 +206,7 @@ def named(value: Any) -> Iterator[tuple[str, Tensor]]:
         for name, item in value.items() if isinstance(value, dict) else enumerate(value):
             if not isinstance(name, str | int) or name in hidden or not isinstance(item, Tensor | CONTAINERS):
                 continue
-            full = f"{prefix}{name}"[: LONGEST_NAME + 1]
+            full = f"{prefix}{name}"
             if len(full) > LONGEST_NAME:
                 raise ValueError(f"a tensor's name has more than {LONGEST_NAME:,} characters")
             if isinstance(item, Tensor):

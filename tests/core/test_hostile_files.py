@@ -407,6 +407,22 @@ def test_checkpoints(name, tmp_path, monkeypatch):
     assert not (tmp_path / MARK).exists()
 
 
+def test_a_record_that_claims_more_than_its_file(refused, tmp_path):
+    pickled = b"\x80\2}" + text("w") + torch_tensor(1 << 30) + b"s."
+    with zipfile.ZipFile(tmp_path / "model.ckpt", "w") as archive:
+        archive.writestr("archive/data.pkl", pickled)
+        archive.writestr("archive/data/0", bytes(4))
+        record = archive.getinfo("archive/data/0")
+        record.file_size = record.compress_size = 1 << 32
+    refused(checkpoint.read, tmp_path / "model.ckpt", "data/0 has .* bytes where its tensors need 4294967296")
+
+
+def test_a_packed_file_that_is_a_bomb(refused, tmp_path):
+    with zipfile.ZipFile(tmp_path / "model.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.pt", bytes(1 << 26))
+    refused(checkpoint.read, tmp_path / "model.zip", "would unpack to")
+
+
 def test_safetensors_that_claim_more_than_they_hold(refused, tmp_path):
     header = json.dumps({"a": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}}).encode()
     (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
