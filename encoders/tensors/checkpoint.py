@@ -6,7 +6,7 @@ also the variables of a SavedModel.
 """
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,26 +39,30 @@ def read(path: Path) -> Checkpoint:
         return _read(Path(path))
     except InputError:
         raise
+    except OSError as error:
+        raise InputError(
+            f"cannot read {path}: {error.strerror or error}; check its permissions and the free space"
+        ) from error
     except Exception as error:  # whatever a damaged or hostile file makes of the readers
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise InputError(f"{path} is damaged or cut short ({reason}): get it again") from error
 
 
 def _read(path: Path) -> Checkpoint:
-    file = huggingface.file_in(path) or path
-    if prefix := file == path and tensorflow_checkpoint.prefix_of(path):
+    if file := huggingface.file_in(path):
+        found = _read(file)
+        return replace(found, container=f"a Hugging Face folder with {found.container}", file=path.name)
+    if prefix := tensorflow_checkpoint.prefix_of(path):
         return Checkpoint(tensorflow_checkpoint.read(prefix), "a TensorFlow checkpoint", path.name, {})
-    if not file.is_file():
+    if not path.is_file():
         raise InputError(f"there is no checkpoint {path}: expected {FORMS}; check the path")
-    if file.name.endswith(huggingface.INDEX):
-        tensors, container = huggingface.read_shards(file, _read_file)
-    elif zipfile.is_zipfile(file) and not torch_archive.fits(file):
-        tensors, container = _read_packed(file)
+    if path.name.endswith(huggingface.INDEX):
+        tensors, container = huggingface.read_shards(path, _read_file)
+    elif zipfile.is_zipfile(path) and not torch_archive.fits(path):
+        tensors, container = _read_packed(path)
     else:
-        tensors, container = _read_file(file)
-    if file != path:
-        container = f"a Hugging Face folder with {container}"
-    return Checkpoint(tensors, container, path.name, huggingface.configuration(file))
+        tensors, container = _read_file(path)
+    return Checkpoint(tensors, container, path.name, huggingface.configuration(path))
 
 
 def _read_file(path: Path) -> tuple[dict[str, Tensor], str]:

@@ -10,7 +10,7 @@ import numpy as np
 from core.errors import InputError
 
 FORMS = (
-    "a torch or TorchScript archive (.ckpt, .pth, .pt, .tar, .bin), a .safetensors file, a Hugging Face folder, "
+    "a torch archive (.ckpt, .pth, .pt, .tar, .bin), also of TorchScript, a .safetensors file, a Hugging Face folder, "
     "or a TensorFlow checkpoint or SavedModel folder"
 )
 # Of torch and of a profiler; no feature depends on them.

@@ -35,10 +35,9 @@ def read(path: Path) -> tuple[dict[str, Tensor], str]:
         value = reader.load()
         for key, storage in reader.storages.items():
             record = _uncompressed(archive, f"{folder}data/{key}")
-            if record.file_size < storage.size:
-                raise ValueError(
-                    f"{record.filename} has {record.file_size} bytes where its tensors need {storage.size}"
-                )
+            found = min(record.file_size, path.stat().st_size - record.header_offset)
+            if found < storage.size:
+                raise ValueError(f"{record.filename} has {found} bytes where its tensors need {storage.size}")
             storage.read = partial(_stored, path, record)
     script = f"{folder}constants.pkl" in archive.namelist()
     return _described(reader, value, "a TorchScript archive" if script else "a torch archive")

@@ -82,9 +82,10 @@ class Storage:
     def cut(self, dtype: np.dtype, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
         if 0 in shape:
             return np.zeros(shape, dtype)
-        data = self.read(offset * dtype.itemsize, _span(shape, strides) * dtype.itemsize)
+        count = _span(shape, strides)
+        numbers = np.frombuffer(self.read(offset * dtype.itemsize, count * dtype.itemsize), dtype, count)
         steps = [stride * dtype.itemsize for stride in strides]
-        return np.lib.stride_tricks.as_strided(np.frombuffer(data, dtype), shape, steps, writeable=False)
+        return np.lib.stride_tricks.as_strided(numbers, shape, steps, writeable=False)
 
 
 def _span(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
@@ -115,12 +116,14 @@ class TorchReader(pickles.Reader):
         self.known = {("collections", "OrderedDict"): _dictionary}
         for module in ("builtins", "__builtin__"):
             self.known |= {(module, "set"): _same, (module, "frozenset"): _same}
-        self.known |= {("torch._utils", f"_rebuild_tensor{version}"): self._tensor for version in ("", "_v2", "_v3")}
+        self.known |= {("torch._utils", f"_rebuild_tensor{version}"): self._tensor for version in ("", "_v2")}
+        self.known |= {("torch._utils", "_rebuild_tensor_v3"): self._typed_tensor}
         self.known |= {("torch._utils", f"_rebuild_parameter{more}"): _same for more in ("", "_with_state")}
         for module in ("torch._tensor", "torch.tensor"):
             self.known |= {(module, f"_rebuild_from_type{version}"): _rebuild for version in ("", "_v2")}
         self.known |= {("torch", name): np.dtype(dtype) for name, dtype in (STORAGES | UNTYPED).items()}
         self.known |= {("torch.storage", "UntypedStorage"): np.dtype("u1")}
+        self.known |= {("torch._dynamo.eval_frame", "OptimizedModule"): _compiled}
 
     def find_class(self, module: str, name: str) -> Any:
         self.has_layers |= bool(re.fullmatch(LAYERS, module))
@@ -144,21 +147,17 @@ class TorchReader(pickles.Reader):
         self.unread += 1
         return Object()
 
-    def _tensor(
-        self,
-        storage: Any,
-        offset: int,
-        shape: tuple,
-        strides: tuple,
-        _: bool = False,
-        hooks: Any = None,
-        dtype: Any = None,
-        *more: Any,
+    def _typed_tensor(
+        self, storage: Any, offset: int, shape: tuple, strides: tuple, _: bool, hooks: Any, dtype: Any, *more: Any
     ) -> Tensor | Object:
-        """Return what torch's `_rebuild_tensor`, `_v2` and `_v3` do; only the last is given a type."""
-        dtype = dtype if isinstance(dtype, np.dtype) else getattr(storage, "dtype", None)
-        if not isinstance(storage, Storage) or dtype.kind == "c":
+        return self._tensor(storage if isinstance(dtype, np.dtype) else None, offset, shape, strides, dtype=dtype)
+
+    def _tensor(
+        self, storage: Any, offset: int, shape: tuple, strides: tuple, *_: Any, dtype: np.dtype | None = None
+    ) -> Tensor | Object:
+        if not isinstance(storage, Storage) or storage.dtype.kind == "c":
             return self._unread()
+        dtype = storage.dtype if dtype is None else dtype
         (offset,), shape, strides = map(pickles.plausible, ((offset,), shape, strides))
         count = storage.size // dtype.itemsize
         if 0 not in shape and offset + _span(shape, strides) > count:
@@ -181,6 +180,13 @@ def _same(value: Any = None, *_: Any) -> Any:
     return value
 
 
+def _compiled(module: Any, *_: Any) -> Object:
+    """Return a module that went through `torch.compile`."""
+    made = Object()
+    made["_orig_mod"] = module
+    return made
+
+
 def _rebuild(rebuild: Callable, _: Any, arguments: tuple, *state: Any) -> Any:
     """Return the tensor that is inside an object of a subclass."""
     return rebuild(*arguments[: pickles.MOST_ARGUMENTS])
@@ -200,7 +206,7 @@ def named(value: Any) -> Iterator[tuple[str, Tensor]]:
         for name, item in value.items() if isinstance(value, dict) else enumerate(value):
             if not isinstance(name, str | int) or name in hidden or not isinstance(item, Tensor | CONTAINERS):
                 continue
-            full = f"{prefix}{name}"[: LONGEST_NAME + 1]
+            full = f"{prefix}{name}"
             if len(full) > LONGEST_NAME:
                 raise ValueError(f"a tensor's name has more than {LONGEST_NAME:,} characters")
             if isinstance(item, Tensor):

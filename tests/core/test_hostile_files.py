@@ -371,6 +371,7 @@ def endless_key() -> bytes:
 
 LONG_LIST = b"](" + b"N" * 50_000 + b"e" + pickle.MEMOIZE  # memo 0, as the first of a pickle
 LONG_TUPLE = b"(" + b"N" * 100_000 + b"t" + pickle.MEMOIZE
+PAIR = text("a") + b"N\x86" + pickle.MEMOIZE
 OBJECT = b"c__main__\nObject\n" + pickle.MEMOIZE  # memo 1
 
 
@@ -394,9 +395,13 @@ CHECKPOINTS = {
     + b"K\1tQ.",
     "arguments without end": b"\x80\4" + LONG_TUPLE + b"0" + OBJECT + b"0(" + b"h\1h\0R0" * 100_000 + b"t.",
     "a list for many dictionaries": b"\x80\4"
-    + LONG_LIST
+    + PAIR
     + b"0]("
-    + b"ccollections\nOrderedDict\nh\0\x85R" * 10_000
+    + b"h\0" * 50_000
+    + b"e"
+    + pickle.MEMOIZE
+    + b"0]("
+    + b"ccollections\nOrderedDict\nh\1\x85R" * 10_000
     + b"e.",
     "a list for many sets": b"\x80\4" + LONG_LIST + b"0](" + b"cbuiltins\nset\nh\0\x85R" * 20_000 + b"e.",
     "attributes shared by many objects": shared_attributes(),
@@ -426,6 +431,22 @@ def test_checkpoints(name, tmp_path, monkeypatch):
     ):
         convert.find(checkpoint.read(tmp_path / "model.ckpt").tensors)
     assert not (tmp_path / MARK).exists()
+
+
+def test_a_record_that_claims_more_than_its_file(refused, tmp_path):
+    pickled = b"\x80\2}" + text("w") + torch_tensor(1 << 30) + b"s."
+    with zipfile.ZipFile(tmp_path / "model.ckpt", "w") as archive:
+        archive.writestr("archive/data.pkl", pickled)
+        archive.writestr("archive/data/0", bytes(4))
+        record = archive.getinfo("archive/data/0")
+        record.file_size = record.compress_size = 1 << 32
+    refused(checkpoint.read, tmp_path / "model.ckpt", "data/0 has .* bytes where its tensors need 4294967296")
+
+
+def test_a_packed_file_that_is_a_bomb(refused, tmp_path):
+    with zipfile.ZipFile(tmp_path / "model.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.pt", bytes(1 << 26))
+    refused(checkpoint.read, tmp_path / "model.zip", "would unpack to")
 
 
 def test_safetensors_that_claim_more_than_they_hold(refused, tmp_path):

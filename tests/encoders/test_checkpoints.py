@@ -3,6 +3,7 @@
 The torch fixtures come from the real PyTorch: tests/fixtures/make_checkpoints.py.
 """
 
+import errno
 import json
 import pickle
 import shutil
@@ -65,15 +66,16 @@ def test_a_torchscript_archive():
 def test_what_people_save_beside_a_network_is_left_aside(file, capsys):
     """Sets, odd keys, objects, a cycle; subclasses of tensors and numbers without a storage of their own are read."""
     tensors, _ = read(CONTAINERS / file)
-    assert capsys.readouterr().out == "left aside 4 tensors that are quantised, sparse, complex or expanded\n"
+    assert capsys.readouterr().out == "left aside 5 tensors that are quantised, sparse, complex or expanded\n"
     check_equal(tensors, {f"state_dict.{name.removeprefix('odd.')}": value for name, value in EXPECTED.items()})
 
 
-def test_tensors_under_numbers_in_lists_and_in_python_2s_dictionaries(tmp_path):
+def test_tensors_under_numbers_in_lists_in_python_2s_dictionaries_and_compiled_modules(tmp_path):
     two = b"ccollections\nOrderedDict\n(](](U\1w" + torch_tensor() + b"eetR"  # its items as a list of lists
     listed = b"(K\3" + b"](h\6" + two + b"e" + b"G" + struct.pack(">d", 0.5) + b"h\6u"
-    path = write_archive(tmp_path / "a.pt", b"\x80\2}U\1a" + torch_tensor() + b"s" + listed + b".")
-    check_equal(read(path)[0], dict.fromkeys(("a", "3.0", "3.1.w", "0.5"), np.float32([7])))
+    compiled = b"U\1bctorch._dynamo.eval_frame\nOptimizedModule\n}U\1wh\6sN\x86Rs"
+    path = write_archive(tmp_path / "a.pt", b"\x80\2}U\1a" + torch_tensor() + b"s" + listed + compiled + b".")
+    check_equal(read(path)[0], dict.fromkeys(("a", "3.0", "3.1.w", "0.5", "b._orig_mod.w"), np.float32([7])))
 
 
 def write_archive(path: Path, pickled: bytes, compression: int = zipfile.ZIP_STORED) -> Path:
@@ -183,13 +185,23 @@ def test_an_index_that_is_not_true(places, message, tmp_path):
         checkpoint.read(write_shards(tmp_path / "folder", places))
 
 
-def test_a_zip_around_one_file(tmp_path):
+def raise_full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left")
+
+
+def test_a_zip_around_one_file(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "download.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(CONTAINERS / "whole.pt", "weights/the whole.pt")
         archive.writestr("__MACOSX/weights/._the whole.pt", "")
     tensors, container = read(tmp_path / "download.zip")
     assert container == "a .zip around a torch archive with a whole pickled model"
     check_equal(tensors, NETWORK)
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(InputError, match=r"cannot read .*download\.zip: No space left; check its"),
+    ):
+        patch.setattr(shutil, "copyfileobj", raise_full)
+        checkpoint.read(tmp_path / "download.zip")
     with zipfile.ZipFile(tmp_path / "twice.zip", "w") as archive:
         archive.write(tmp_path / "download.zip", "download.zip")
     with pytest.raises(

@@ -233,7 +233,7 @@ def test_other_files_are_refused(content, message, tmp_path):
 def test_other_archives_and_folders_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
         archive.writestr("config.json", "{}")
-    with pytest.raises(InputError, match=r"is a zip archive without PyTorch's data.pkl"):
+    with pytest.raises(InputError, match=r"model\.keras/config\.json begins with the bytes"):
         checkpoint.read(tmp_path / "model.keras")
     with pytest.raises(InputError, match=r"expected one TensorFlow checkpoint .* in the folder .*, found none"):
         checkpoint.read(tmp_path)
