@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from core.progress import bar
@@ -36,7 +37,8 @@ def distances(
     layers = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)][:most]
     if not layers:
         return []
-    moments = keras.Model(network.inputs, [_moments(layer.input) for layer in layers])
+    model = keras.Model(network.inputs, [_moments(layer.input) for layer in layers])
+    moments = tf.function(model, autograph=False, reduce_retracing=True)  # it drops what no layer takes any more
     totals = [0.0] * len(layers)
     for start in bar(range(0, len(photographs), BATCH), "batch normalisations", leave=False):
         batch = photographs[start : start + BATCH]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InputError
-from encoders.tensors import huggingface, other_files, safetensors_file, tensorflow_checkpoint, torch_archive
+from encoders.tensors import folder, other_files, safetensors_file, tensorflow_checkpoint, torch_archive
 from encoders.tensors.tensor import FORMS, Tensor
 
 
@@ -49,20 +49,20 @@ def read(path: Path) -> Checkpoint:
 
 
 def _read(path: Path) -> Checkpoint:
-    if file := huggingface.file_in(path):
+    if file := folder.file_in(path):
         found = _read(file)
         return replace(found, container=f"a Hugging Face folder with {found.container}", file=path.name)
     if prefix := tensorflow_checkpoint.prefix_of(path):
         return Checkpoint(tensorflow_checkpoint.read(prefix), "a TensorFlow checkpoint", path.name, {})
     if not path.is_file():
         raise InputError(f"there is no checkpoint {path}: expected {FORMS}; check the path")
-    if path.name.endswith(huggingface.INDEX):
-        tensors, container = huggingface.read_shards(path, _read_file)
+    if path.name.endswith(folder.INDEX):
+        tensors, container = folder.read_shards(path, _read_file)
     elif zipfile.is_zipfile(path) and not torch_archive.fits(path):
         tensors, container = _read_packed(path)
     else:
         tensors, container = _read_file(path)
-    return Checkpoint(tensors, container, path.name, huggingface.configuration(path))
+    return Checkpoint(tensors, container, path.name, folder.configuration(path))
 
 
 def _read_file(path: Path) -> tuple[dict[str, Tensor], str]:

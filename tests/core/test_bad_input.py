@@ -365,7 +365,7 @@ ELSEWHERE = {  # errors with a table of their own, in the tests of their modules
         "tests/encoders/test_convert.py",
     ),
     **dict.fromkeys(
-        (f"encoders/tensors/{name}.py" for name in ("huggingface", "other_files")), "tests/encoders/test_checkpoints.py"
+        (f"encoders/tensors/{name}.py" for name in ("folder", "other_files")), "tests/encoders/test_checkpoints.py"
     ),
     "encoders/shards.py": "tests/encoders/test_extract.py",
     "pretext/distil.py": "tests/pretext/test_distil.py",
