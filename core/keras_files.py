@@ -10,6 +10,7 @@ import io
 import json
 import math
 import re
+import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -45,9 +46,18 @@ def write(path: Path, model: keras.Model, *, bits: int = 24) -> None:
     if path.suffix != ".keras":
         raise InputError(f"expected a name that ends in .keras, found {path}; choose such a name")
     with replacing(path) as temporary:
-        model.save(temporary)
+        _save(temporary, model)
         if bits < 24:
             _compact(temporary, bits)
+
+
+def _save(path: Path, model: keras.Model) -> None:
+    """Save a model as Keras does, but member by member: Keras itself puts a copy of all weights into memory first."""
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
+        model.save(folder, zipped=False)
+        with zipfile.ZipFile(path, "w") as archive:
+            for member in ("metadata.json", "config.json", WEIGHTS):
+                archive.write(Path(folder) / member, member)
 
 
 def _compact(path: Path, bits: int) -> None:

@@ -18,7 +18,7 @@ from encoders.normalisations import Normalisation
 
 FACTOR = 5  # times nearer than every other: settled
 FITS = 0.3  # the largest distance of a first layer that still speaks for a preparation
-BATCH = 8  # photographs a forward pass
+BATCH = 2  # photographs a forward pass
 LEAST_VARIANCE = 1e-3  # of the median of a layer: channels below it are dead
 
 Candidate = TypeVar("Candidate")
