@@ -178,16 +178,17 @@ def extract_resumably(
 def batches(network: Network, paths: Sequence[Path], start: int = 0) -> Iterator[Batch]:
     """Yield the batches of files from number `start` on, with a progress bar, while threads decode the next ones.
 
-    :raises InputError: a feature is not finite.
+    :raises InputError: a feature or a grid is not finite.
     """
     pixels = _decode(paths[start:], network.height, network.width, ahead=2 * network.batch_size)
     groups = _groups(pixels, network.batch_size)
     with bar(total=len(paths), initial=start, unit=" photographs") as progress:
         for batch in _in_order(lambda group: _encode(network, group), groups, network.at_once, network.at_once - 1):
-            if not all(np.isfinite(numbers).all() for numbers in batch[1:] if numbers is not None):
-                raise InputError(
-                    f"the encoder's features, or its grid in float16, are not finite in the batch of {paths[progress.n]}; check its file"
-                )
+            for name, numbers in ("features", batch.features), ("grids in float16", batch.grid):
+                if numbers is not None and not np.isfinite(numbers).all():
+                    raise InputError(
+                        f"the encoder's {name} are not finite in the batch of {paths[progress.n]}; check its file"
+                    )
             yield batch
             progress.update(len(batch.reasons))
 
@@ -250,8 +251,9 @@ def write(
     *,
     grid: bool = False,
 ) -> None:
-    """Write the photographs' features with their origin beside them, their grids if `grid`, and skipped.txt, going on where an earlier call was killed.
+    """Write the photographs' features with their origin beside them, and skipped.txt, going on where an earlier call was killed.
 
+    :param grid: write their grids too, into the file that `features_file.grid_path` names.
     :raises InputError: as `extract`, or the encoder has no grid.
     """
     network = Network(encoder, possible(precision), batch_size, grid=grid)

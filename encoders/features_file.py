@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from core import hdf5, pickles
-from core.disk import check_claim, read_json, replacing, write_bytes, write_json
+from core.disk import PatientFile, check_claim, read_json, replacing, write_bytes, write_json
 from core.errors import InputError
 
 
@@ -117,10 +117,12 @@ def create_grid(path: Path, ids: Sequence[str], shape: Sequence[int], origin: Ma
     longest = max(len(image.encode()) for image in ids)
     early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        file.create_dataset("grid", (len(ids), height * width, channels), "<f2", dcpl=early, fill_time="never")
-        file.create_dataset("ids", (len(ids),), f"S{longest}", dcpl=early, fill_time="never")
-        file["origin"] = np.bytes_(json.dumps({**origin, "rows": height, "columns": width}))
+    with replacing(path) as temporary, PatientFile(temporary, "w+b") as raw:
+        with h5py.File(raw, "w") as file:
+            file.create_dataset("grid", (len(ids), height * width, channels), "<f2", dcpl=early, fill_time="never")
+            file.create_dataset("ids", (len(ids),), f"S{longest}", dcpl=early, fill_time="never")
+            file["origin"] = np.bytes_(json.dumps({**origin, "rows": height, "columns": width}))
+        raw.check()
 
 
 def fill_grid(path: Path, first: int, grids: np.ndarray) -> None:

@@ -102,7 +102,7 @@ def test_a_grid_beyond_float16_is_refused(photographs_folder):
     encoder = line(layers.Rescaling(1e5), layers.GlobalAveragePooling2D())
     paths = photographs.list_photographs(photographs_folder)
     assert np.isfinite(extract.Network(encoder)(PIXELS)).all()
-    with pytest.raises(InputError, match="its grid in float16, are not finite in the batch of"):
+    with pytest.raises(InputError, match="grids in float16 are not finite in the batch of"):
         list(extract.batches(extract.Network(encoder, grid=True), paths))
 
 
