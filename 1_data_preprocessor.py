@@ -6,6 +6,7 @@ Reads a folder of photographs (JPEG, PNG, WebP), their captions (Flickr8k.token.
 encoder. Writes, into --out:
     features.pkl       the feature of each photograph, float32 (1, D)
     features.json      the encoder that made them
+    grid.h5            with --grid: the features of each place in a photograph, float16 (N, cells, C)
     descriptions.txt   the cleaned captions, a line each: image-id word word ...
     skipped.txt        the files that cannot be decoded, and why; only where there are any
 
@@ -38,6 +39,8 @@ class Settings:
     """The encoder, which turns a photograph into a feature."""
     cleaning: Cleaning = "seed"
     """seed drops words of one letter and words with digits, as the original does. natural keeps all, in every script."""
+    grid: bool = False
+    """Also write grid.h5, from the same pass: the features of each place in a photograph, for captioners that look at places."""
     out: Path = Path()
     """Folder for what is written."""
 
@@ -45,7 +48,7 @@ class Settings:
     shard: str | None = None
     """i/n: only the i-th of n parts of the photographs."""
     merge: bool = False
-    """Join the features that all shards have written into --out."""
+    """Join the features that all shards have written into --out, and with --grid their grids."""
 
     # Speed
     batch_size: settings.Count = 32
@@ -68,14 +71,14 @@ def main(arguments: list[str] | None = None) -> None:
     with disk.locked(config.out):
         clean_into(config.out / "descriptions.txt", captions, config.cleaning)
         if config.merge:
-            shards.join(config.out, ids)
+            shards.join(config.out, ids, grid=config.grid)
         else:
             write_features(ids, "features", config)
 
 
 def write_features(ids: Mapping[str, Path], name: str, config: Settings) -> None:
     encoder, path = encoder_file.read(config.encoder), config.out / f"{name}.pkl"
-    extract.write(path, encoder, ids, config.cleaning, config.batch_size, config.precision)
+    extract.write(path, encoder, ids, config.cleaning, config.batch_size, config.precision, grid=config.grid)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from keras import layers, ops
 
 from core import keras_files
 from core.errors import InputError
+from encoders.fast import leaves
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's, of RGB in [0, 1]
 
@@ -51,6 +52,48 @@ def write(path: Path, model: keras.Model, name: str, *, bits: int = 24) -> None:
 def describe(model: keras.Model) -> str:
     """Return an encoder's shapes as words: `224 x 224 x 3 -> 2048`."""
     return f"{' x '.join(map(str, model.input_shape[1:]))} -> {model.output_shape[-1]}"
+
+
+def with_grid(model: keras.Model) -> keras.Model:
+    """Return an encoder with a second output, the grid (N, h, w, C): what its layer `grid` gives, else what its last average pooling takes.
+
+    Both outputs come from one pass. Layers of models in the encoder count; the new model shares them all.
+
+    :raises InputError: it has no such layer, or one that does not see whole photographs, such as jigsaw's, which sees tiles.
+    """
+    found = [*leaves(model)]
+    named = [layer for layer in found if layer.name == "grid"]
+    pooling = [layer for layer in found if isinstance(layer, layers.GlobalAveragePooling2D)]
+    if chosen := (named or pooling)[-1:]:
+        both = _with_grid_of(chosen[0], model)
+        _, grid = both.compute_output_spec(keras.KerasTensor((1, *model.input_shape[1:]), "uint8"))
+        if len(grid.shape) == 4 and grid.shape[0] == 1:
+            return both
+    raise InputError(
+        "expected an encoder with a grid (a layer named grid, or a GlobalAveragePooling2D of whole photographs), "
+        "found one without; leave out --grid, or choose another encoder"
+    )
+
+
+def _with_grid_of(layer: layers.Layer, model: keras.Model) -> keras.Model:
+    if layer in model.layers:
+        return keras.Model(model.inputs, [*model.outputs, layer.output if layer.name == "grid" else layer.input])
+    holder = next(part for part in model.layers if isinstance(part, keras.Model) and layer in [*leaves(part)])
+    both, grids = _with_grid_of(layer, holder), []
+
+    def call(part: layers.Layer, *args, **kwargs):
+        if part is not both:
+            return part(*args, **kwargs)
+        output, grid = both(*args, **kwargs)
+        grids.append(grid)
+        return output
+
+    copy = keras.models.clone_model(
+        keras.Model(model.inputs, model.outputs),  # not a Sequential, which could not give two
+        clone_function=lambda part: both if part is holder else part,
+        call_function=call,
+    )
+    return keras.Model(copy.inputs, [*copy.outputs, grids[-1]])
 
 
 def encoder(

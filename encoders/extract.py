@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -9,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple, TypeVar
+from typing import Any, BinaryIO, Literal, NamedTuple, TypeVar
 
 import keras
 import numpy as np
@@ -18,7 +19,7 @@ import tensorflow as tf
 from core import devices, disk, keras_files, machine
 from core.errors import InputError
 from core.progress import bar
-from encoders import features_file, photographs
+from encoders import encoder_file, features_file, photographs
 from encoders.fast import folded, leaves
 from encoders.photographs import Unreadable
 
@@ -38,6 +39,7 @@ class Batch(NamedTuple):
 
     reasons: np.ndarray  # (B,) text: why a file could not be read, empty where it could
     features: np.ndarray  # float32 (R, D) of the R files that could
+    grid: np.ndarray | None = None  # float16 (R, h, w, C)
 
 
 class Network:
@@ -45,39 +47,51 @@ class Network:
 
     It takes uint8 (N, H, W, 3), N >= 1, and returns float32 (N, D). "bfloat16" lets processors that have instructions for it
     compute in it from the second quarter of the convolutions on. What is rounded earlier would go through them all, and
-    put features off by 0.02 of the largest in place of 0.01.
+    put features off by 0.02 of the largest in place of 0.01. If `grid`, its `outputs` are the features and the grids.
 
-    :raises InputError: the encoder's weights are not finite.
+    :raises InputError: the encoder's weights are not finite, or it has no grid.
     """
 
-    def __init__(self, encoder: keras.Model, precision: Precision = "float32", batch_size: int = 32):
+    def __init__(
+        self, encoder: keras.Model, precision: Precision = "float32", batch_size: int = 32, *, grid: bool = False
+    ):
         (_, self.height, self.width, _), (_, self.dimension) = encoder.input_shape, encoder.output_shape
-        self.batch_size = batch_size
+        self.precision, self.batch_size = precision, batch_size
         self.at_once = 1 if devices.has_gpu() else 2  # one batch uses the core that the other leaves idle
         if precision == "bfloat16":
             fast = folded(encoder, winograd=False, narrow=_narrow(encoder))
         else:
             fast = folded(encoder, winograd=not devices.has_gpu())
+        if grid:
+            fast = encoder_file.with_grid(fast)
         weights = [
             [np.array(weight) for weight in group] for group in (fast.trainable_variables, fast.non_trainable_variables)
         ]
         if not all(np.isfinite(weight).all() for group in weights for weight in group):  # fused ReLUs make them 0
             raise InputError("the encoder's weights are not finite: check its file, and the training that made it")
 
-        def call(pixels: tf.Tensor) -> tf.Tensor:
+        def call(pixels: tf.Tensor) -> list[tf.Tensor]:
             constants = ([tf.constant(weight) for weight in group] for group in weights)
-            return fast.stateless_call(*constants, pixels, training=False)[0]
+            return tf.nest.flatten(fast.stateless_call(*constants, pixels, training=False)[0])
 
         signature = [tf.TensorSpec((batch_size, *encoder.input_shape[1:]), tf.uint8)]
         self.graph = tf.compat.v1.wrap_function(call, signature)
+        self.grid = tuple(self.graph.outputs[1].shape[1:]) if grid else None  # (h, w, C)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        batches = np.split(pixels, range(self.batch_size, len(pixels), self.batch_size))
-        return np.concatenate(list(_in_order(self._batch, batches, self.at_once, self.at_once - 1)))
+        return self.outputs(pixels)[0]
 
-    def _batch(self, pixels: np.ndarray) -> np.ndarray:
+    def outputs(self, pixels: np.ndarray) -> list[np.ndarray]:
+        """Return the features of photographs, float32 (N, D), and if wanted their grids, float16 (N, h, w, C), from one pass."""
+        batches = np.split(pixels, range(self.batch_size, len(pixels), self.batch_size))
+        found = _in_order(self._batch, batches, self.at_once, self.at_once - 1)
+        return [np.concatenate(parts) for parts in zip(*found, strict=True)]
+
+    def _batch(self, pixels: np.ndarray) -> list[np.ndarray]:
         whole = np.resize(pixels, (self.batch_size, *pixels.shape[1:]))  # photographs again where there are fewer
-        return self.graph(tf.constant(whole)).numpy()[: len(pixels)].astype("float32", copy=False)
+        features, *grid = (output.numpy()[: len(pixels)] for output in self.graph(tf.constant(whole)))
+        with np.errstate(over="ignore"):  # `batches` refuses what is not finite
+            return [features.astype("float32", copy=False), *(cells.astype("float16") for cells in grid)]
 
 
 def _narrow(encoder: keras.Model) -> set[str]:
@@ -111,15 +125,16 @@ def possible(precision: Precision) -> Precision:
     return precision
 
 
-def needs(encoder: keras.Model, count: int, batch_size: int) -> tuple[float, float]:
-    """Estimate the bytes of disk and of memory that `extract_resumably` takes for `count` photographs.
+def needs(encoder: keras.Model, count: int, batch_size: int, grid: Sequence[int] | None = None) -> tuple[float, float]:
+    """Estimate the bytes of disk and of memory that `extract_resumably` takes for `count` photographs, with grids of that shape.
 
     For a moment the features are on disk twice, as features.partial and features.pkl. The memory is scaled, by pixels in a batch, from
     the 3.7 GB measured with ResNet-50 at 224 pixels and 32 photographs; TensorFlow alone takes 1 GB.
     """
     _, height, width, _ = encoder.input_shape
     pixels = batch_size * height * width / (32 * 224 * 224)
-    return 2 * 4 * count * encoder.output_shape[-1], max(1e9, 3.7e9 * pixels)
+    cells = math.prod(grid) if grid else 0
+    return count * (2 * 4 * encoder.output_shape[-1] + 2 * cells), max(1e9, 3.7e9 * pixels)
 
 
 def extract(encoder: keras.Model, paths: Sequence[Path], batch_size: int = 32) -> Extraction:
@@ -132,44 +147,48 @@ def extract(encoder: keras.Model, paths: Sequence[Path], batch_size: int = 32) -
 
 
 def extract_resumably(
-    encoder: keras.Model,
-    ids: Mapping[str, Path],
-    partial: Path,
-    fingerprint: str,
-    batch_size: int,
-    precision: Precision,
+    network: Network, ids: Mapping[str, Path], partial: Path, grid: Path, origin: Mapping[str, Any]
 ) -> Extraction:
     """Do as `extract` for photographs by image id, but save each whole batch in the file `partial`, and skip the batches that an earlier run has saved there.
 
-    Only the same encoder (by its fingerprint), files (by name, size and time), batch size and precision go on from it, so that
-    the features have the same bits as without an interruption. The caller deletes the file.
+    Only the same encoder and precision (its `origin`), files (by name, size and time) and batch size go on from it, so that the
+    features have the same bits as without an interruption. If the network gives grids, the file `grid` takes those of each
+    batch before `partial` takes its features. The caller deletes the one, and gives the other its name.
     """
     paths = list(ids.values())
     stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    identity = hashlib.sha256(json.dumps([fingerprint, stats, batch_size, precision]).encode()).digest()
-    network = Network(encoder, precision, batch_size)
+    identity = hashlib.sha256(json.dumps([origin, stats, network.batch_size, network.grid]).encode()).digest()
     disk.make_folder(partial.parent)
+    if network.grid and not grid.exists():
+        partial.unlink(missing_ok=True)
     with partial.open("r+b" if partial.exists() else "w+b") as file:
         done = _whole_batches(file, identity)
-        for batch in batches(network, paths, start=len(done) * batch_size):
-            _append(file, *batch)
-            done.append(batch)
+        if not done:
+            grid.unlink(missing_ok=True)
+            if network.grid:
+                features_file.create_grid(grid, [*ids], network.grid, origin)
+        for batch in batches(network, paths, start=len(done) * network.batch_size):
+            if batch.grid is not None:
+                features_file.fill_grid(grid, sum(len(earlier.features) for earlier in done), batch.grid)
+            _append(file, batch.reasons, batch.features)
+            done.append(batch._replace(grid=None))
     return _join(ids, done)
 
 
 def batches(network: Network, paths: Sequence[Path], start: int = 0) -> Iterator[Batch]:
     """Yield the batches of files from number `start` on, with a progress bar, while threads decode the next ones.
 
-    :raises InputError: a feature is not finite.
+    :raises InputError: a feature or a grid is not finite.
     """
     pixels = _decode(paths[start:], network.height, network.width, ahead=2 * network.batch_size)
     groups = _groups(pixels, network.batch_size)
     with bar(total=len(paths), initial=start, unit=" photographs") as progress:
         for batch in _in_order(lambda group: _encode(network, group), groups, network.at_once, network.at_once - 1):
-            if not np.isfinite(batch.features).all():
-                raise InputError(
-                    f"the encoder's features are not finite in the batch of {paths[progress.n]}; check its file"
-                )
+            for name, numbers in ("features", batch.features), ("grids in float16", batch.grid):
+                if numbers is not None and not np.isfinite(numbers).all():
+                    raise InputError(
+                        f"the encoder's {name} are not finite in the batch of {paths[progress.n]}; check its file"
+                    )
             yield batch
             progress.update(len(batch.reasons))
 
@@ -183,8 +202,9 @@ def _groups(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
 def _encode(network: Network, decoded: list[np.ndarray | Unreadable]) -> Batch:
     reasons = np.array([str(item) if isinstance(item, Unreadable) else "" for item in decoded])
     readable = [item for item in decoded if not isinstance(item, Unreadable)]
-    features = network(np.stack(readable)) if readable else np.empty((0, network.dimension), "float32")
-    return Batch(reasons, features)
+    if not readable:
+        return Batch(reasons, np.empty((0, network.dimension), "float32"))
+    return Batch(reasons, *network.outputs(np.stack(readable)))
 
 
 def _decode(paths: Iterable[Path], height: int, width: int, ahead: int) -> Iterator[np.ndarray | Unreadable]:
@@ -212,7 +232,7 @@ def _in_order(work: Callable[[Item], Result], items: Iterable[Item], threads: in
 
 
 def _join(ids: Mapping[str, Path], batches: Iterable[Batch]) -> Extraction:
-    reasons, features = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    reasons, features = (np.concatenate(parts) for parts in zip(*(batch[:2] for batch in batches), strict=True))
     skipped = {path.name: str(reason) for path, reason in zip(ids.values(), reasons, strict=True) if reason}
     if not len(features):
         name, reason = next(iter(skipped.items()))
@@ -228,22 +248,33 @@ def write(
     cleaning: str,
     batch_size: int = 32,
     precision: Precision = "float32",
+    *,
+    grid: bool = False,
 ) -> None:
     """Write the features of photographs by image id, with their origin beside them, and skipped.txt, going on where an earlier call was killed.
 
-    :raises InputError: as `extract`.
+    :param grid: write their grids too, into the file that `features_file.grid_path` names.
+    :raises InputError: as `extract`, or the encoder has no grid.
     """
-    precision = possible(precision)
-    machine.warn(path.parent, *needs(encoder, len(ids), batch_size))
-    partial, fingerprint = path.with_suffix(".partial"), keras_files.fingerprint(encoder)
-    extracted, skipped = extract_resumably(encoder, ids, partial, fingerprint, batch_size, precision)
-    (_, height, width, _), (_, dimension) = encoder.input_shape, encoder.output_shape
-    shape = {"height": height, "width": width, "dimension": dimension}
+    network = Network(encoder, possible(precision), batch_size, grid=grid)
+    machine.warn(path.parent, *needs(encoder, len(ids), batch_size, network.grid))
+    origin = {
+        "encoder": keras_files.fingerprint(encoder),
+        "height": network.height,
+        "width": network.width,
+        "dimension": network.dimension,
+        "precision": network.precision,
+    }
+    grids = features_file.grid_path(path)
+    partial, partial_grids = path.with_suffix(".partial"), grids.with_suffix(".partial")
+    extracted, skipped = extract_resumably(network, ids, partial, partial_grids, origin)
     features_file.write(path, extracted)
-    features_file.write_origin(path, {"encoder": fingerprint, **shape, "precision": precision, "cleaning": cleaning})
+    features_file.write_origin(path, {**origin, "cleaning": cleaning})
     list_skipped(path.with_name(f"{path.stem.replace('features', 'skipped')}.txt"), skipped)
+    if network.grid:
+        features_file.finish_grid(partial_grids, grids, [*extracted])
     partial.unlink()
-    print(f"wrote {path}: {len(extracted):,} photographs x {dimension}")
+    print(f"wrote {path}: {len(extracted):,} photographs x {network.dimension}")
 
 
 def list_skipped(path: Path, skipped: Mapping[str, str]) -> None:

@@ -84,7 +84,7 @@ def _only_taker(layer: layers.Layer, model: keras.Model) -> layers.Layer | None:
 
 def _takes_convolution(normalisation: layers.Layer | None, layer: layers.Layer) -> bool:
     """Tell whether a layer is a batch normalisation of a convolution's channels."""
-    linear = type(layer) is layers.Conv2D and layer.activation is keras.activations.linear
+    linear = type(layer) is layers.Conv2D and layer.activation is keras.activations.linear and layer.name != "grid"
     return linear and type(normalisation) is layers.BatchNormalization and normalisation.axis in (-1, 3)
 
 

@@ -1,14 +1,20 @@
-"""features.pkl, the features of photographs, and features.json beside it, which says where they come from."""
+"""features.pkl, the features of photographs; features.json beside it, which says where they come from; and grid.h5, their grids."""
 
+import json
+import math
+import mmap
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
-from core import pickles
-from core.disk import check_claim, read_json, write_bytes, write_json
+from core import hdf5, pickles
+from core.disk import PatientFile, check_claim, read_json, replacing, write_bytes, write_json
 from core.errors import InputError
 
 
@@ -77,3 +83,93 @@ def check_origin(value: Any, path: Path) -> dict[str, Any]:
             f"expected the origin of the features in {path}, found something else; run 1_data_preprocessor.py"
         )
     return value
+
+
+# Grids: HDF5 whose arrays have their places from the start. Rows are written past HDF5, so that a killed run damages none ----
+
+
+class Grid:
+    """Grids of photographs, mapped into memory: `grid[rows]` copies some, float16 (B, cells, C), and the process keeps no more of the file."""
+
+    def __init__(self, path: Path, start: int, shape: tuple[int, int, int], ids: list[str], origin: dict[str, Any]):
+        self.shape, self.ids, self.origin = shape, ids, origin  # (N, cells, C), cells row by row
+        with path.open("rb") as file:
+            self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._cells = np.frombuffer(self._mapped, "<f2", math.prod(shape), start).reshape(shape)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, rows: int | slice | np.ndarray) -> np.ndarray:
+        copy = np.array(self._cells[rows])
+        self._mapped.madvise(mmap.MADV_DONTNEED)
+        return copy
+
+
+def grid_path(features_path: Path) -> Path:
+    """Return where the grids are of the photographs whose features are in a file: `grid.h5` beside `features.pkl`."""
+    return features_path.with_name(f"{features_path.stem.replace('features', 'grid')}.h5")
+
+
+def create_grid(path: Path, ids: Sequence[str], shape: Sequence[int], origin: Mapping[str, Any]) -> None:
+    """Write a grid file with room for the photographs with these ids, of grids of the shape (h, w, C)."""
+    height, width, channels = shape
+    longest = max(len(image.encode()) for image in ids)
+    early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    with replacing(path) as temporary, PatientFile(temporary, "w+b") as raw:
+        with h5py.File(raw, "w") as file:
+            file.create_dataset("grid", (len(ids), height * width, channels), "<f2", dcpl=early, fill_time="never")
+            file.create_dataset("ids", (len(ids),), f"S{longest}", dcpl=early, fill_time="never")
+            file["origin"] = np.bytes_(json.dumps({**origin, "rows": height, "columns": width}))
+        raw.check()
+
+
+def fill_grid(path: Path, first: int, grids: np.ndarray) -> None:
+    """Write grids, float16 (B, h, w, C), into a grid file from row `first` on, and wait until the disk has them."""
+    _fill(path, "grid", first, grids.astype("<f2", copy=False))
+
+
+def finish_grid(partial: Path, path: Path, ids: Sequence[str]) -> None:
+    """Write the ids of the rows into a grid file, give it its name, and say so."""
+    _fill(partial, "ids", 0, np.array([image.encode() for image in ids]))
+    partial.replace(path)
+    count, cells, channels = read_grid(path).shape
+    print(f"wrote {path}: {count:,} photographs x {cells} cells x {channels}, {path.stat().st_size / 1e6:,.1f} MB")
+
+
+def _fill(path: Path, name: str, first: int, values: np.ndarray) -> None:
+    with h5py.File(path) as file:
+        array = file[name]
+        start = array.id.get_offset() + first * math.prod(array.shape[1:]) * array.dtype.itemsize
+        values = values.astype(array.dtype, copy=False)  # text of the file's length
+    with path.open("r+b") as file:
+        file.seek(start)
+        file.write(values.tobytes())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_grid(path: Path) -> Grid:
+    """Return the grids of a grid.h5. Rows without an id, of photographs that cannot be decoded, come last and are left out.
+
+    :raises InputError: the file is missing, or is no such file.
+    """
+    try:
+        with hdf5.opened(path) as file:
+            grid, start = file["grid"], file["grid"].id.get_offset()
+            ids = [image.decode() for image in takewhile(len, file["ids"][()].tolist())]
+            origin = check_origin(json.loads(file["origin"][()]), path)
+            height, width = origin["rows"], origin["columns"]
+            _, cells, channels = grid.shape
+            fits = grid.dtype == "<f2" and 0 < len({*ids}) == len(ids) <= len(grid) and channels and start is not None
+            if not fits or {type(height), type(width)} != {int} or not 0 < height * width == cells:
+                raise ValueError(f"{grid.dtype} {grid.shape} of {len(ids)} ids")
+            return Grid(path, start, (len(ids), cells, channels), ids, origin)
+    except InputError:
+        raise
+    except Exception as error:  # h5py raises many kinds for a damaged or hostile file
+        raise InputError(
+            f"expected photographs' grids, float16 (N, cells, C), with ids and origin in {path}, found something else ({error}); "
+            "run 1_data_preprocessor.py --grid"
+        ) from error

@@ -6,11 +6,14 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+import numpy as np
+
 from core import disk
 from core.errors import InputError
 from encoders import extract, features_file
 
 Item = TypeVar("Item")
+AT_ONCE = 32  # rows of a grid, copied before the next are read
 
 
 class Shard(NamedTuple):
@@ -53,10 +56,11 @@ class Shard(NamedTuple):
         return items[self.number - 1 :: self.count]
 
 
-def join(folder: Path, wanted: Mapping[str, Path]) -> None:
+def join(folder: Path, wanted: Mapping[str, Path], *, grid: bool = False) -> None:
     """Write the features of all shards in a folder, and what they skipped, as if one run had made them all, and say how many there are.
 
     :param wanted: all photographs by image id, in the order of the features.
+    :param grid: join the shards' grids too.
     :raises InputError: shards are missing, or they are of several encoders or of several counts.
     """
     matches = [re.fullmatch(r"features\.(\d+)-of-(\d+)\.pkl", path.name) for path in folder.glob("features.*-of-*.pkl")]
@@ -93,4 +97,27 @@ def join(folder: Path, wanted: Mapping[str, Path]) -> None:
     extract.list_skipped(
         folder / "skipped.txt", {path.name: skipped[path.name] for path in wanted.values() if path.name in skipped}
     )
+    if grid:
+        _join_grids(parts, path, [*wanted], [*ordered])
     print(f"wrote {path}: {len(ordered):,} of {len(wanted):,} photographs x {next(iter(joined.values())).shape[1]}")
+
+
+def _join_grids(parts: Sequence[Path], path: Path, wanted: Sequence[str], ids: Sequence[str]) -> None:
+    """Write the grids beside all features, of the photographs `ids` among those `wanted`, from those beside the parts of the features."""
+    grids = [features_file.read_grid(features_file.grid_path(part)) for part in parts]
+    places = {image: (grid, row) for grid in grids for row, image in enumerate(grid.ids)}
+    encoder, origin = features_file.read_origin(path)["encoder"], grids[0].origin
+    shape = (origin["rows"], origin["columns"], grids[0].shape[2])
+    alike = all(grid.origin == origin and grid.shape[2] == shape[2] for grid in grids)
+    if not alike or origin["encoder"] != encoder or places.keys() != {*ids}:
+        raise InputError(
+            f"expected the grids of the photographs in {path}, by the encoder of these, beside each shard, found others; "
+            "make the shards again, all with --grid"
+        )
+    whole = features_file.grid_path(path)
+    partial = whole.with_suffix(".partial")
+    features_file.create_grid(partial, wanted, shape, origin)
+    for first in range(0, len(ids), AT_ONCE):
+        rows = [grid[row] for grid, row in (places[image] for image in ids[first : first + AT_ONCE])]
+        features_file.fill_grid(partial, first, np.stack(rows))
+    features_file.finish_grid(partial, whole, ids)

@@ -179,6 +179,10 @@ ROWS = {
     "a folder for a file": Row(f"{ONE} --captions Flicker8k_Dataset", "cannot read Flicker8k_Dataset: Is a directory"),
     "no captions": Row(f"{ONE} --captions none", "expected a file, found nothing at none"),
     "no encoder": Row(f"{ONE} --encoder none.keras", r"expected an encoder at none\.keras, found nothing"),
+    "an encoder without grid": Row(f"{ONE} --grid", r"expected an encoder with a grid .*, found one without; leave out --grid",
+        as_encoder(keras.Sequential([keras.Input((8, 8, 3), dtype="uint8"), keras.layers.Rescaling(1.0), keras.layers.Flatten()]))),
+    "no grids to join": Row(f"{ONE} --merge --grid", r"expected photographs' grids, .* in grid\.1-of-1\.h5, found something else",
+        lambda folder: [shutil.copy(folder / f"features.{end}", folder / f"features.1-of-1.{end}") for end in ("pkl", "json")]),
     "no captioner": Row(f"{THREE} --model none.keras", r"expected a \.keras file at none\.keras, found nothing"),
     "a folder without captioner": Row(f"{THREE} --model labelled", "expected a captioner .* in labelled, found none"),
     "no old captioner": Row(f"{THREE} --model none.h5", r"expected a Keras \.h5 file at none\.h5, found nothing"),
@@ -483,6 +487,7 @@ PARSERS = {
     "tokenizer": (read_tokenizer, "tokenizer.pkl"),
     "photograph": (lambda path: photographs.read(path, 8, 8), PHOTOGRAPH),
     "encoder": (encoder_file.read, "encoder.keras"),
+    "grids": (lambda path: features_file.read_grid(path)[:], "grid.h5"),
     "captioner": (captioner_file.read, "small.keras"),
     "old captioner": (captioner_file.read, "old.h5"),
     "the tutorial's captioner": (captioner_file.read, "unmasked.h5"),
@@ -507,6 +512,8 @@ def samples(world, tmp_path_factory) -> Path:
     captioner_file.write(world / "small.keras", model, Tokenizer({"startseq": 1, "endseq": 2}, 5), {"encoder": "a"})
     write_old_captioner(world / "old.h5", model)
     training.write_checkpoint(world / "small.weights.h5", {"identity": {}}, model.weights[:2])
+    features_file.create_grid(world / "grid.h5", ["a", "b"], (1, 2, 3), {"encoder": "a"})
+    features_file.finish_grid(world / "grid.h5", world / "grid.h5", ["a", "b"])
     image = {"filename": "a.jpg", "split": "val", "sentences": [{"raw": "A dog"}]}
     disk.write_json(world / "karpathy.json", {"images": [image]})
     disk.write_text(world / "captions.txt", 'image,caption\na.jpg,"A ""big"" dog"\n')

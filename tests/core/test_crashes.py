@@ -76,8 +76,8 @@ class Work(NamedTuple):
 
 SCRIPTS = {
     "1": Work(
-        "1_data_preprocessor --encoder encoder.keras --batch-size 2 --out out",
-        ("features.pkl", "features.json", "descriptions.txt"),
+        "1_data_preprocessor --encoder encoder.keras --grid --batch-size 2 --out out",
+        ("features.pkl", "features.json", "grid.h5", "descriptions.txt"),
         (4, 4),
     ),
     "2": Work("2_train_IC_model --batch-size 2 --epochs 3 --out out", ("history.csv",), (4, 3)),
@@ -172,9 +172,10 @@ def assert_nothing_half_written(out: Path) -> None:
         ".pkl": features_file.read,
         ".json": disk.read_json,
         ".png": Path.read_bytes,
+        "grid.h5": features_file.read_grid,
     }
     for path in out.rglob("[!.]*"):
-        readers.get(path.suffix, Path.exists)(path)
+        readers.get(path.name, readers.get(path.suffix, Path.exists))(path)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

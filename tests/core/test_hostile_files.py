@@ -267,14 +267,33 @@ ELSEWHERE = {
 
 
 @pytest.mark.parametrize("kind", ELSEWHERE)
-def test_photographs_and_checkpoints_in_hdf5(kind, refused, tmp_path):
+def test_photographs_checkpoints_and_grids_in_hdf5(kind, refused, tmp_path):
     for name, read in (
         ("train_img", lambda path: load([path], (8, 8), tmp_path)),
         ("variables/00000", training.read_checkpoint),
+        ("grid", features_file.read_grid),
     ):
         with h5py.File(tmp_path / "file.h5", "w") as file:
             ELSEWHERE[kind](file, name)
         refused(read, tmp_path / "file.h5", "refused")
+
+
+GRIDS = {
+    "places without end": {"origin": np.bytes_(json.dumps({"encoder": "a", "rows": "a" * 999, "columns": 1 << 60}))},
+    "a deep origin": {"origin": np.frombuffer(b"[" * 100_000, "S100000")[0]},
+    "ids longer than the file": {"ids": np.zeros(0, f"S{1 << 30}")},
+    "more rows than the file has": {"grid": h5py.Empty("f2")},
+}
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_grids(name, refused, tmp_path):
+    features_file.create_grid(tmp_path / "grid.h5", ["a", "b"], (1, 2, 3), {"encoder": "a"})
+    with h5py.File(tmp_path / "grid.h5", "r+") as file:
+        for key, value in GRIDS[name].items():
+            del file[key]
+            file[key] = value
+    refused(features_file.read_grid, tmp_path / "grid.h5", "expected photographs' grids|would unpack to")
 
 
 # Photographs and checkpoints of other frameworks ---------------------------------------------------------------------
