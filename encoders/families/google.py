@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 import keras
 
 from core.errors import InputError
-from encoders.networks.loading import Found, Preprocessing, Project, fitting, load_resnet
+from encoders.networks.loading import Found, Preprocessing, Project, described, fitting, load_resnet
 from encoders.networks.resnet import BASIC, BLOCKS
 from encoders.normalisations import UNIT
 from encoders.tensors.checkpoint import Checkpoint
@@ -52,7 +52,8 @@ def _found(tensors: Mapping[str, Tensor], scope: str) -> Found:
     layers = {name: layer for ours, names in pairs for layer, name in zip(ours, names, strict=True)}
     names = {f"{layers.get(parent(name), parent(name))}/{name.rpartition('/')[2]}": name for name in own}
     found = {ours: tensors[name] for ours, name in names.items()}
-    return Found(scope, _words(len(convolutions)), found, names, PROJECT, fitting(PROJECT, PROJECT, found), depth)
+    words = described(depth, found, _words(len(convolutions)))
+    return Found(scope, words, found, names, PROJECT, fitting(PROJECT, PROJECT, found), depth)
 
 
 def _words(convolutions: int) -> str:

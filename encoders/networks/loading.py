@@ -54,6 +54,12 @@ def depth_of(blocks: tuple[int, ...], bottleneck: bool) -> int | None:
     return depths.get((blocks, bottleneck))
 
 
+def described(depth: int | None, tensors: Mapping[str, Tensor], otherwise: str) -> str:
+    """Return in words which ResNet the tensors make, or what else they are."""
+    last = tensors.get("conv1_6/kernel") or tensors.get("conv1/kernel")
+    return f"ResNet-{depth} of width {last.shape[-1]}" if depth and last else otherwise
+
+
 def fitting(project: Project, usual: Project, tensors: Mapping[str, Tensor]) -> tuple[Preprocessing, ...]:
     """Return the project's ways to feed a ResNet that begins with these tensors; where it has none, the usual ways."""
     deep = "conv1_0/kernel" in tensors

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from encoders.networks.loading import Found, Project, depth_of, fitting
+from encoders.networks.loading import Found, Project, depth_of, described, fitting
 from encoders.tensors.tensor import COUNTERS, Tensor
 
 VARIABLES = {"bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}  # Keras' by torch's
@@ -22,8 +22,8 @@ def found_resnet(
     found = {ours: _as_keras(tensors[theirs]) for ours, theirs in own.items()}
     blocks = tuple(_count_blocks(found, f"layer{stage}_") for stage in range(1, 5))
     bottleneck = "layer1_0_conv3/kernel" in found
-    words = f"stages of {blocks} {'bottleneck' if bottleneck else 'basic'} blocks"
     depth = depth_of(blocks, bottleneck)
+    words = described(depth, found, f"stages of {blocks} {'bottleneck' if bottleneck else 'basic'} blocks")
     return Found(prefix, words, found, own, project, fitting(project, usual, found), depth)
 
 

@@ -36,7 +36,7 @@ def test_a_checkpoint_becomes_an_encoder_file_and_each_part_is_explained(seen, t
     printed = capsys.readouterr().out
     for line in (
         f"checkpoint: {source}, a torch archive",
-        "network: stages of (3, 4, 6, 3) bottleneck blocks under 'state_dict.encoder.', of Lightning-Bolts",
+        "network: ResNet-50 of width 2 under 'state_dict.encoder.', of Lightning-Bolts",
         "stem: imagenet, by the batch normalisations of the first block (distances imagenet 0.",
         "size: 64 x 64",
         "normalisation: mean 0.485 0.456 0.406, standard deviation 0.229 0.224 0.225: ImageNet's, as Lightning-Bolts feeds",
