@@ -56,20 +56,14 @@ class Network:
         self.at_once = 1 if devices.has_gpu() else 2  # one batch uses the core that the other leaves idle
         if precision == "bfloat16":
             fast = folded(encoder, winograd=False, narrow=_narrow(encoder))
-        else:
+        elif _is_folded(encoder):
             fast = folded(encoder, winograd=not devices.has_gpu())
-        weights = [
-            [np.array(weight) for weight in group] for group in (fast.trainable_variables, fast.non_trainable_variables)
-        ]
-        if not all(np.isfinite(weight).all() for group in weights for weight in group):  # fused ReLUs make them 0
+        else:
+            fast = encoder
+        if not all(np.isfinite(weight).all() for weight in fast.weights):  # fused ReLUs make them 0
             raise InputError("the encoder's weights are not finite: check its file, and the training that made it")
-
-        def call(pixels: tf.Tensor) -> tf.Tensor:
-            constants = ([tf.constant(weight) for weight in group] for group in weights)
-            return fast.stateless_call(*constants, pixels, training=False)[0]
-
         signature = [tf.TensorSpec((batch_size, *encoder.input_shape[1:]), tf.uint8)]
-        self.graph = tf.compat.v1.wrap_function(call, signature)
+        self.graph = _of_constants(fast, signature) if _is_folded(encoder) else _of_variables(fast, signature)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         batches = np.split(pixels, range(self.batch_size, len(pixels), self.batch_size))
@@ -78,6 +72,27 @@ class Network:
     def _batch(self, pixels: np.ndarray) -> np.ndarray:
         whole = np.resize(pixels, (self.batch_size, *pixels.shape[1:]))  # photographs again where there are fewer
         return self.graph(tf.constant(whole)).numpy()[: len(pixels)].astype("float32", copy=False)
+
+
+def _is_folded(encoder: keras.Model) -> bool:
+    """Tell whether convolutions can be arranged, which constants make faster. Other networks are large, and gain nothing by copies."""
+    return any(isinstance(layer, keras.layers.BatchNormalization) for layer in leaves(encoder))
+
+
+def _of_constants(model: keras.Model, signature: list[tf.TensorSpec]) -> Callable[[tf.Tensor], tf.Tensor]:
+    weights = [
+        [np.array(weight) for weight in group] for group in (model.trainable_variables, model.non_trainable_variables)
+    ]
+
+    def call(pixels: tf.Tensor) -> tf.Tensor:
+        constants = ([tf.constant(weight) for weight in group] for group in weights)
+        return model.stateless_call(*constants, pixels, training=False)[0]
+
+    return tf.compat.v1.wrap_function(call, signature)
+
+
+def _of_variables(model: keras.Model, signature: list[tf.TensorSpec]) -> Callable[[tf.Tensor], tf.Tensor]:
+    return tf.function(lambda pixels: model(pixels, training=False), signature, autograph=False)
 
 
 def _narrow(encoder: keras.Model) -> set[str]:
