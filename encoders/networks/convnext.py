@@ -118,11 +118,15 @@ def _prepared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if name.endswith("_dwconv/kernel") and len(tensor.shape) == 4:  # torch's channels are groups of one
             ready[name] = Tensor((*tensor.shape[:2], *tensor.shape[:1:-1]), tensor.read)
         block, _, scale = name.rpartition("/")
-        if scale == "gamma" and re.fullmatch(r"stages_\d_\d+", block):
-            ready |= _scaled(tensors, f"{block}_pwconv2", ready.pop(name))
+        if re.fullmatch(r"stages_\d_\d+", block) and scale == "gamma":
+            ready |= _scaled(ready, f"{block}_pwconv2", name)
     return ready
 
 
-def _scaled(tensors: Mapping[str, Tensor], layer: str, scale: Tensor) -> dict[str, Tensor]:
-    names = [name for name in (f"{layer}/kernel", f"{layer}/bias") if name in tensors]
-    return {name: product(tensors[name], scale) for name in names if tensors[name].shape[-1:] == scale.shape}
+def _scaled(ready: dict[str, Tensor], layer: str, name: str) -> dict[str, Tensor]:
+    """Return a dense layer's tensors times a LayerScale, which is taken away. One that does not fit is left, which is said later."""
+    own = {variable: ready[variable] for variable in (f"{layer}/kernel", f"{layer}/bias") if variable in ready}
+    if any(tensor.shape[-1:] != ready[name].shape for tensor in own.values()):
+        return {}
+    scale = ready.pop(name)
+    return {variable: product(tensor, scale) for variable, tensor in own.items()}
