@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, TypeVar
@@ -41,7 +42,7 @@ class Batch(NamedTuple):
 
 
 class Network:
-    """An encoder as a graph of constants, for batches of one size, with its convolutions arranged for processors.
+    """An encoder as a graph for batches of one size, with its convolutions arranged for processors.
 
     It takes uint8 (N, H, W, 3), N >= 1, and returns float32 (N, D). "bfloat16" lets processors that have instructions for it
     compute in it from the second quarter of the convolutions on. What is rounded earlier would go through them all, and
@@ -62,8 +63,8 @@ class Network:
             fast = encoder
         if not all(np.isfinite(weight).all() for weight in fast.weights):  # fused ReLUs make them 0
             raise InputError("the encoder's weights are not finite: check its file, and the training that made it")
-        signature = [tf.TensorSpec((batch_size, *encoder.input_shape[1:]), tf.uint8)]
-        self.graph = _of_constants(fast, signature) if _is_folded(encoder) else _of_variables(fast, signature)
+        call = _of_constants(fast) if _is_folded(encoder) else partial(fast, training=False)
+        self.graph = tf.compat.v1.wrap_function(call, [tf.TensorSpec((batch_size, *encoder.input_shape[1:]), tf.uint8)])
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         batches = np.split(pixels, range(self.batch_size, len(pixels), self.batch_size))
@@ -75,11 +76,12 @@ class Network:
 
 
 def _is_folded(encoder: keras.Model) -> bool:
-    """Tell whether convolutions can be arranged, which constants make faster. Other networks are large, and gain nothing by copies."""
+    """Tell whether it gains by folded convolutions and constants, which are copies. Without batch normalisations it does not."""
     return any(isinstance(layer, keras.layers.BatchNormalization) for layer in leaves(encoder))
 
 
-def _of_constants(model: keras.Model, signature: list[tf.TensorSpec]) -> Callable[[tf.Tensor], tf.Tensor]:
+def _of_constants(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return the model as a function whose weights are constants."""
     weights = [
         [np.array(weight) for weight in group] for group in (model.trainable_variables, model.non_trainable_variables)
     ]
@@ -88,11 +90,7 @@ def _of_constants(model: keras.Model, signature: list[tf.TensorSpec]) -> Callabl
         constants = ([tf.constant(weight) for weight in group] for group in weights)
         return model.stateless_call(*constants, pixels, training=False)[0]
 
-    return tf.compat.v1.wrap_function(call, signature)
-
-
-def _of_variables(model: keras.Model, signature: list[tf.TensorSpec]) -> Callable[[tf.Tensor], tf.Tensor]:
-    return tf.function(lambda pixels: model(pixels, training=False), signature, autograph=False)
+    return call
 
 
 def _narrow(encoder: keras.Model) -> set[str]:
