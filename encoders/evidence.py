@@ -94,19 +94,20 @@ def decide(build: Build, found: Found, told: Told, configuration: Mapping[str, A
 
 def check(network: keras.Model, way: Preprocessing, folder: Path) -> None:
     """Print how well all batch normalisations agree with what they see now, and warn where they do not."""
+    if not any(isinstance(layer, keras.layers.BatchNormalization) for layer in network.layers):
+        return
     shown = _read(folder, way.size)
     distances = statistics.distances(network, shown, way.normalisation)
-    if distances:
-        median = np.median(distances)
+    median = np.median(distances)
+    print(
+        f"batch normalisations: median distance {_short(median)}, largest {_short(max(distances))} of {len(distances)}, "
+        f"on {len(shown)} photographs of {folder}"
+    )
+    if median > DOUBTFUL:
         print(
-            f"batch normalisations: median distance {_short(median)}, largest {_short(max(distances))} of {len(distances)}, "
-            f"on {len(shown)} photographs of {folder}"
+            "warning: .01 to .05 is usual; the photographs are unlike those of the training, or --mean, --deviation, --stem "
+            "or --v1-strides should be others"
         )
-        if median > DOUBTFUL:
-            print(
-                "warning: .01 to .05 is usual; the photographs are unlike those of the training, or --mean, --deviation, --stem "
-                "or --v1-strides should be others"
-            )
 
 
 def _possible(found: Found, stem: PublishedStem | None) -> list[Preprocessing]:

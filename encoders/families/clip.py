@@ -18,6 +18,7 @@ PROJECTS = (  # the tensors have the same names; OpenAI's archives hold three in
     Project("OpenAI's CLIP", WAY, (r"(^|\.)input_resolution$",), file=r"^(ViT-[BL]-\d+(-336px)?|clip)\.pt$", options=QUICK),
     Project("OpenCLIP with QuickGELU", WAY, file=r"quickgelu", options=QUICK),
 )  # fmt: skip
+OPENAI_HEADS = {64 * heads: heads for heads in range(1, 33)}
 USUAL = Project("OpenCLIP with the exact GELU", WAY, options={"epsilon": 1e-5})
 SAME = {  # timm's parts by CLIP's
     r"^conv1\.": "patch_embed.proj.",
@@ -41,8 +42,9 @@ def find(checkpoint: Checkpoint) -> Iterator[Found]:
     """Yield the networks of this family in a checkpoint."""
     tensors = checkpoint.tensors
     project = recognised(PROJECTS, tensors, checkpoint.file) or USUAL
+    heads = OPENAI_HEADS if project is PROJECTS[0] else HEADS
     for prefix in [name.removesuffix(STEM) for name in tensors if name.endswith(STEM)]:
         own = [name for name in tensors if re.match(rf"{re.escape(prefix)}{PARTS}", name)]
         names = {renamed(name.removeprefix(prefix), SAME): name for name in own}
         if "patch_embed.proj.weight" in names and "blocks.0.attn.qkv.weight" in names:
-            yield found_vit(prefix, names, tensors, project, HEADS)
+            yield found_vit(prefix, names, tensors, project, heads)

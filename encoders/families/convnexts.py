@@ -13,9 +13,9 @@ NAME = "ConvNeXt (downsample_layers.0.0, stages.0.0.dwconv), such as DINOv3's"
 STEM = r"(|.*\.)(downsample_layers\.0|stem)\.0\.weight"
 PARTS = r"(downsample_layers|stem|stages|norm|head\.norm)\."
 WAY = Preprocessing(224, IMAGENET)
-PROJECTS = (  # a published file's name counts first; else the first project whose marks are all there
-    Project("DINOv3", (WAY._replace(pool="cls"),), (r"(^|\.)norms\.3\.weight$",), file=r"^dinov3_convnext"),
-    Project("ConvNeXt", (WAY,), file=r"^convnext_(tiny|small|base|large|xlarge)_(1k|22k)"),
+PROJECTS = (  # the first whose marks are all there
+    Project("DINOv3", (WAY._replace(pool="cls"),), (r"(^|\.)norms\.3\.weight$",)),
+    Project("ConvNeXt", (WAY,), (r"(^|\.)downsample_layers\.0\.0\.weight$",)),
 )
 USUAL = Project("an unknown project", (WAY._replace(normalisation=None),))
 SAME = {  # the authors' parts by timm's

@@ -32,14 +32,14 @@ MOCO_HEADS = {384: 12, 768: 12}
 PROJECTS = (  # a published file's name counts first; else the first project whose marks are all there
     Project("DINOv3", (AT_224._replace(normalisation=SATELLITE),), file=r"^dinov3_vit.*sat493m", options=V3),
     Project("DINOv3", (AT_224,), (r"\bstorage_tokens$|\brope_embed\.periods$",), TEACHER, r"^dinov3_vit", options=V3),
-    Project("DINOv2 with registers", (AT_224,), (r"\bregister_tokens$",), TEACHER, r"^dinov2_.*reg"),
-    Project("DINOv2", (AT_224,), (r"\bmask_token$", r"\.ls1\.gamma$"), TEACHER, r"^dinov2_", options=OFFSET),
-    Project("MoCo v3", (VIT,), (r"\bbase_encoder\.", r"\bmomentum_encoder\."), r"\bbase_encoder\.", r"^vit-[sb]-\d+ep", options=PLAIN),
+    Project("DINOv2 with registers", (AT_224,), (r"\bregister_tokens$",), TEACHER, r"^dinov2.*reg"),
+    Project("DINOv2", (AT_224,), (r"\bmask_token$", r"\.ls1\.gamma$"), TEACHER, r"^dinov2", options=OFFSET),
+    Project("MoCo v3", (VIT,), (r"\bbase_encoder\.", r"\bmomentum_encoder\."), r"\bbase_encoder\.", r"^(linear-)?vit-[sb]-\d+ep", options=PLAIN),
     Project("I-JEPA", (VIT,), (r"\btarget_encoder\.", r"\bpredictor\."), r"\btarget_encoder\.", options=PLAIN),
     Project("MSN", (VIT,), (r"\btarget_encoder\.",), r"\btarget_encoder\.", options=PLAIN | {"class_before_norm": True}),
-    Project("MAE", (VIT,), (r"\bdecoder_blocks\.",), file=r"^mae_", options=PLAIN),
-    Project("iBOT", (VIT,), (STUDENT, TEACHER, r"\bmasked_embed$"), TEACHER, r"^ibot_|^checkpoint_teacher", options=OFFSET),
-    Project("DINO", (VIT,), (STUDENT, TEACHER), TEACHER, r"^dino_", options=OFFSET),
+    Project("MAE", (VIT,), (r"\bdecoder_blocks\.",), file=r"^mae[_.]", options=PLAIN),
+    Project("iBOT", (VIT,), (STUDENT, TEACHER, r"\bmasked_embed$"), TEACHER, r"^ibot|^checkpoint_teacher", options=OFFSET),
+    Project("DINO", (VIT,), (STUDENT, TEACHER), TEACHER, r"^dino[_.]", options=OFFSET),
 )  # fmt: skip
 USUAL = Project("an unknown project", (VIT._replace(normalisation=None),))
 
