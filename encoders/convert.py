@@ -19,15 +19,32 @@ from core import settings
 from core.errors import InputError
 from encoders import encoder_file, evidence
 from encoders.evidence import Told
-from encoders.families import classy, google, huggingface, timm, torchvision
+from encoders.families import (
+    classy,
+    clip,
+    convnexts,
+    google,
+    huggingface,
+    huggingface_vit,
+    mmselfsup,
+    timm,
+    timm_vit,
+    torchvision,
+)
 from encoders.networks.loading import Found, shortened
 from encoders.tensors import checkpoint
 from encoders.tensors.checkpoint import Checkpoint
 from encoders.tensors.tensor import COUNTERS, parent
 
-FAMILIES = (torchvision, timm, huggingface, classy, google)
+FAMILIES = (torchvision, timm, huggingface, classy, google, timm_vit, huggingface_vit, mmselfsup, clip, convnexts)
 TEACHERS = r"teacher|momentum|target|ema"  # in names: a moving average of the student, and better
 STUDENTS = r"student|online|query"
+OUTPUTS = {  # what the features are, by the pooling
+    None: "the mean over space of its last map",
+    "cls": "its class token; --pool takes another",
+    "mean": "the mean of its patches' tokens",
+    "both": "its class token and the mean of its patches' tokens",
+}
 DETECTORS = r"(^|\.)(rpn|rpn_head|roi_heads?|bbox_head|class_embed|fpn)\."  # in names
 
 
@@ -57,7 +74,7 @@ def convert(path: Path, told: Told = Told()) -> keras.Model:  # noqa: B008 - it 
     print(f"network: {found.words} under {found.prefix!r}, of {found.project.name}")
     way = evidence.decide(family.build, found, told, source.configuration)
     network = family.build(found, way)
-    print(f"output: {network.output_shape[-1]:,} numbers of {network.name}, the mean over space of its last map")
+    print(f"output: {network.output_shape[-1]:,} numbers of {network.name}, {OUTPUTS[way.pool]}")
     print(f"left aside: {_left_aside(source, found)}")
     evidence.check(network, way, told.photographs)
     return encoder_file.encoder(network, way.size, way.size, way.normalisation.mean, way.normalisation.deviation)

@@ -16,7 +16,7 @@ import numpy as np
 from core import settings
 from core.errors import InputError
 from encoders import photographs, statistics
-from encoders.networks.loading import Found, Preprocessing, Project
+from encoders.networks.loading import Found, Pool, Preprocessing, Project
 from encoders.networks.resnet import BASIC, STEMS, PublishedStem
 from encoders.normalisations import IMAGENET, KNOWN, Normalisation, configured
 
@@ -45,6 +45,10 @@ class Told:
     """Whether bottlenecks have their stride in the first 1x1 convolution; torchvision's have it in the 3x3 one."""
     size: settings.Count | None = None
     """Height and width of the photographs."""
+    pool: Pool | None = None
+    """Which tokens of a Vision Transformer are the feature: the class token, the mean of the patches, or both side by side."""
+    heads: settings.Count | None = None
+    """Heads of a Vision Transformer."""
     photographs: Path = EXAMPLES
     """Folder of some 50 photographs, with which the batch normalisations are compared."""
 
@@ -84,24 +88,26 @@ def decide(build: Build, found: Found, told: Told, configuration: Mapping[str, A
             way = way._replace(size=STEMS[way.stem].size)
     print(f"size: {way.size} x {way.size}" + ("" if told.size else ", usual for such networks; --size takes another"))
     print(f"normalisation: {normalisation}: {how}")
-    return way._replace(normalisation=normalisation, v1_strides=_strides(found, way, told.v1_strides))
+    way = way._replace(normalisation=normalisation, v1_strides=_strides(found, way, told.v1_strides))
+    return _pooled(found, way, told)
 
 
 def check(network: keras.Model, way: Preprocessing, folder: Path) -> None:
     """Print how well all batch normalisations agree with what they see now, and warn where they do not."""
+    if not any(isinstance(layer, keras.layers.BatchNormalization) for layer in network.layers):
+        return
     shown = _read(folder, way.size)
     distances = statistics.distances(network, shown, way.normalisation)
-    if distances:
-        median = np.median(distances)
+    median = np.median(distances)
+    print(
+        f"batch normalisations: median distance {_short(median)}, largest {_short(max(distances))} of {len(distances)}, "
+        f"on {len(shown)} photographs of {folder}"
+    )
+    if median > DOUBTFUL:
         print(
-            f"batch normalisations: median distance {_short(median)}, largest {_short(max(distances))} of {len(distances)}, "
-            f"on {len(shown)} photographs of {folder}"
+            "warning: .01 to .05 is usual; the photographs are unlike those of the training, or --mean, --deviation, --stem "
+            "or --v1-strides should be others"
         )
-        if median > DOUBTFUL:
-            print(
-                "warning: .01 to .05 is usual; the photographs are unlike those of the training, or --mean, --deviation, --stem "
-                "or --v1-strides should be others"
-            )
 
 
 def _possible(found: Found, stem: PublishedStem | None) -> list[Preprocessing]:
@@ -188,6 +194,12 @@ def _strides(found: Found, way: Preprocessing, told: bool | None) -> bool:
             "give --v1-strides yes (the first 1x1, as Spijkervet's modify_resnet_model makes it) or --v1-strides no (the 3x3)"
         )
     return bool(strides)
+
+
+def _pooled(found: Found, way: Preprocessing, told: Told) -> Preprocessing:
+    if way.pool is None and (told.pool or told.heads):
+        raise InputError(f"expected --pool and --heads with a Vision Transformer, found {found.words}: leave them away")
+    return way._replace(pool=told.pool or way.pool, heads=told.heads or way.heads)
 
 
 def _read(folder: Path, size: int) -> np.ndarray:

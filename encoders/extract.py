@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, TypeVar
@@ -43,7 +44,7 @@ class Batch(NamedTuple):
 
 
 class Network:
-    """An encoder as a graph of constants, for batches of one size, with its convolutions arranged for processors.
+    """An encoder as a graph for batches of one size, with its convolutions arranged for processors.
 
     It takes uint8 (N, H, W, 3), N >= 1, and returns float32 (N, D). "bfloat16" lets processors that have instructions for it
     compute in it from the second quarter of the convolutions on. What is rounded earlier would go through them all, and
@@ -60,22 +61,17 @@ class Network:
         self.at_once = 1 if devices.has_gpu() else 2  # one batch uses the core that the other leaves idle
         if precision == "bfloat16":
             fast = folded(encoder, winograd=False, narrow=_narrow(encoder))
-        else:
+        elif _is_folded(encoder):
             fast = folded(encoder, winograd=not devices.has_gpu())
+        else:
+            fast = encoder
+        if not all(np.isfinite(weight).all() for weight in fast.weights):  # fused ReLUs make them 0
+            raise InputError("the encoder's weights are not finite: check its file, and the training that made it")
         if grid:
             fast = encoder_file.with_grid(fast)
-        weights = [
-            [np.array(weight) for weight in group] for group in (fast.trainable_variables, fast.non_trainable_variables)
-        ]
-        if not all(np.isfinite(weight).all() for group in weights for weight in group):  # fused ReLUs make them 0
-            raise InputError("the encoder's weights are not finite: check its file, and the training that made it")
-
-        def call(pixels: tf.Tensor) -> list[tf.Tensor]:
-            constants = ([tf.constant(weight) for weight in group] for group in weights)
-            return tf.nest.flatten(fast.stateless_call(*constants, pixels, training=False)[0])
-
+        call = _of_constants(fast) if _is_folded(encoder) else partial(fast, training=False)
         signature = [tf.TensorSpec((batch_size, *encoder.input_shape[1:]), tf.uint8)]
-        self.graph = tf.compat.v1.wrap_function(call, signature)
+        self.graph = tf.compat.v1.wrap_function(lambda pixels: tf.nest.flatten(call(pixels)), signature)
         self.grid = tuple(self.graph.outputs[1].shape[1:]) if grid else None  # (h, w, C)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
@@ -92,6 +88,24 @@ class Network:
         features, *grid = (output.numpy()[: len(pixels)] for output in self.graph(tf.constant(whole)))
         with np.errstate(over="ignore"):  # `batches` refuses what is not finite
             return [features.astype("float32", copy=False), *(cells.astype("float16") for cells in grid)]
+
+
+def _is_folded(encoder: keras.Model) -> bool:
+    """Tell whether it gains by folded convolutions and constants, which are copies. Without batch normalisations it does not."""
+    return any(isinstance(layer, keras.layers.BatchNormalization) for layer in leaves(encoder))
+
+
+def _of_constants(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return the model as a function whose weights are constants."""
+    weights = [
+        [np.array(weight) for weight in group] for group in (model.trainable_variables, model.non_trainable_variables)
+    ]
+
+    def call(pixels: tf.Tensor) -> tf.Tensor:
+        constants = ([tf.constant(weight) for weight in group] for group in weights)
+        return model.stateless_call(*constants, pixels, training=False)[0]
+
+    return call
 
 
 def _narrow(encoder: keras.Model) -> set[str]:

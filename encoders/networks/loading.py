@@ -1,9 +1,9 @@
 """A network in a checkpoint, and how a network of ours gets its weights."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import keras
 
@@ -14,15 +14,20 @@ from encoders.normalisations import Normalisation
 from encoders.tensors.tensor import Tensor
 
 WIDEST = 320  # pl_bolts' and SwAV's 5x
+Pool = Literal["cls", "mean", "both"]
 
 
 class Preprocessing(NamedTuple):
     """How a project's networks begin, and how it feeds them. None: it has more than one way."""
 
-    size: int  # height and width of the photographs in pixels
+    size: (
+        int | None
+    )  # height and width of the photographs in pixels; None: as many as a Vision Transformer has positions for
     normalisation: Normalisation | None
     stem: PublishedStem | None = None  # of a ResNet
     v1_strides: bool | None = False
+    pool: Pool | None = None  # of a Vision Transformer: which of its tokens are the feature
+    heads: int | None = None  # of a Vision Transformer
 
 
 class Project(NamedTuple):
@@ -33,6 +38,7 @@ class Project(NamedTuple):
     marks: tuple[str, ...] = ()  # regular expressions, each found in the name of some tensor
     evaluated: str = ""  # a regular expression found in the prefix of the network that the authors evaluate
     file: str = ""  # a regular expression of the names of published files: they tell as much as the marks
+    options: Mapping[str, Any] = {}  # of the function that builds the network: what its tensors do not say
 
 
 @dataclass(frozen=True)
@@ -93,11 +99,23 @@ def load_resnet(found: Found, way: Preprocessing, *, short: bool = False, **opti
         always_project="layer1_0_downsample_0/kernel" in tensors,
         **options,
     )
+    check_fit(build, found)
+    return fill(build(blocks=(1,)) if short else build(), found)
+
+
+def check_fit(build: Callable[[], keras.Model], found: Found) -> None:
+    """Check, before memory is given to the network, that the tensors fit it one to one.
+
+    :raises InputError: they do not.
+    """
     if problems := keras_files.without_memory(lambda: _misfits(build(), found)):
         raise InputError(f"the network under {found.prefix!r} does not fit: {shortened(problems, '; ')}")
-    network = build(blocks=(1,)) if short else build()
+
+
+def fill(network: keras.Model, found: Found) -> keras.Model:
+    """Return the network with the checkpoint's weights, which are read one by one."""
     for name, variable in _places(network).items():
-        variable.assign(tensors[name].read())
+        variable.assign(found.tensors[name].read())
     return network
 
 

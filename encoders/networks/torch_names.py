@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from encoders.networks.loading import Found, Project, depth_of, described, fitting
 from encoders.tensors.tensor import COUNTERS, Tensor
 
-VARIABLES = {"bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}  # Keras' by torch's
+VARIABLES = {
+    "weight": "gamma",
+    "bias": "beta",
+    "running_mean": "moving_mean",
+    "running_var": "moving_variance",
+}  # Keras' by torch's, of normalisations
 
 
 def found_resnet(
@@ -18,8 +23,8 @@ def found_resnet(
     :param project: who published it.
     :param usual: whose preprocessing counts where the project has none for such a stem.
     """
-    own = {_our_name(ours, tensors[theirs]): theirs for ours, theirs in names.items() if not theirs.endswith(COUNTERS)}
-    found = {ours: _as_keras(tensors[theirs]) for ours, theirs in own.items()}
+    own = {our_name(ours, tensors[theirs]): theirs for ours, theirs in names.items() if not theirs.endswith(COUNTERS)}
+    found = {ours: as_keras(tensors[theirs]) for ours, theirs in own.items()}
     blocks = tuple(_count_blocks(found, f"layer{stage}_") for stage in range(1, 5))
     bottleneck = "layer1_0_conv3/kernel" in found
     depth = depth_of(blocks, bottleneck)
@@ -38,21 +43,35 @@ def _marked(project: Project, names: Mapping[str, Tensor]) -> bool:
     return all(any(re.search(mark, name) for name in names) for mark in project.marks)
 
 
-def _our_name(name: str, tensor: Tensor) -> str:
-    """Return our name of `layer1.0.conv1.weight`: `layer1_0_conv1/kernel`."""
-    layer, _, variable = name.rpartition(".")
-    if variable == "weight":
-        variable = "kernel" if len(tensor.shape) == 4 else "gamma"
-    return f"{layer.replace('.', '_')}/{VARIABLES.get(variable, variable)}"
+def our_name(name: str, weight: Tensor) -> str:
+    """Return our name of `layer1.0.conv1.weight`: `layer1_0_conv1/kernel`.
+
+    :param weight: of the same layer; that of a normalisation is a vector.
+    """
+    layer, dot, variable = name.rpartition(".")
+    if len(weight.shape) == 1:
+        variable = VARIABLES.get(variable, variable)
+    elif variable == "weight":
+        variable = "kernel"
+    return f"{layer.replace('.', '_')}/{variable}" if dot else name
 
 
 def _count_blocks(names: Mapping[str, Tensor], stage: str) -> int:
     return len({name.split("_")[1] for name in names if name.startswith(stage)})
 
 
-def _as_keras(tensor: Tensor) -> Tensor:
-    """Turn torch's kernels, (out, in, height, width), into Keras' (height, width, in, out)."""
-    if len(tensor.shape) != 4:
-        return tensor
-    out, inside, height, width = tensor.shape
-    return Tensor((height, width, inside, out), lambda: tensor.read().transpose(2, 3, 1, 0))
+def as_keras(tensor: Tensor) -> Tensor:
+    """Turn torch's kernels, (out, in) or (out, in, height, width), into Keras' (in, out) or (height, width, in, out)."""
+    order = {2: (1, 0), 4: (2, 3, 1, 0)}.get(len(tensor.shape))
+    return (
+        tensor
+        if order is None
+        else Tensor(tuple(tensor.shape[axis] for axis in order), lambda: tensor.read().transpose(order))
+    )
+
+
+def renamed(name: str, parts: Mapping[str, str]) -> str:
+    """Return a name in which each regular expression is replaced by what it stands for, in this order."""
+    for theirs, ours in parts.items():
+        name = re.sub(theirs, ours, name)
+    return name

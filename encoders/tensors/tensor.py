@@ -38,6 +38,11 @@ class Tensor:
             ) from error
 
 
+def product(tensor: Tensor, factor: Tensor | float) -> Tensor:
+    """Return a tensor times a number, or times a vector along its last axis."""
+    return Tensor(tensor.shape, lambda: tensor.read() * (factor.read() if isinstance(factor, Tensor) else factor))
+
+
 def parent(name: str) -> str:
     """Return the name of the layer that a tensor belongs to."""
     return re.sub(r"[./][^./]*$", "", name)

@@ -363,7 +363,9 @@ ELSEWHERE = {  # errors with a table of their own, in the tests of their modules
     "encoders/convert.py": "tests/encoders/test_convert.py",
     "encoders/evidence.py": "tests/encoders/test_evidence.py",
     "encoders/families/google.py": "tests/encoders/test_convert.py",
+    "encoders/networks/convnext.py": "tests/encoders/test_convnext.py",
     "encoders/networks/loading.py": "tests/encoders/test_convert.py",
+    "encoders/networks/vit_loading.py": "tests/encoders/test_vit.py",
     **dict.fromkeys(
         (f"encoders/tensors/{name}.py" for name in ("checkpoint", "tensor", "torch_archive", "tensorflow_checkpoint")),
         "tests/encoders/test_convert.py",
