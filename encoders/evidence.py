@@ -129,7 +129,7 @@ def _first_distances(
     build: Build, found: Found, way: Preprocessing, folder: Path, candidates: Iterable[Normalisation]
 ) -> Distances:
     """Return the distance of the first batch normalisation for each candidate; nothing if the network has none."""
-    if not any(name.endswith("/moving_mean") for name in found.tensors):
+    if way.stem is None and not any(name.endswith("/moving_mean") for name in found.tensors):
         return {}
     short, shown = build(found, way, short=True), _read(folder, way.size)
     return {candidate: statistics.distances(short, shown, candidate, most=1)[0] for candidate in candidates}
