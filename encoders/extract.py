@@ -1,5 +1,6 @@
 """Step 1: the features of a folder's photographs. Threads decode them beside the encoder, and a killed extraction goes on."""
 
+import functools
 import hashlib
 import json
 import math
@@ -8,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, TypeVar
@@ -65,13 +65,13 @@ class Network:
             fast = folded(encoder, winograd=not devices.has_gpu())
         else:
             fast = encoder
-        if not all(np.isfinite(weight).all() for weight in fast.weights):  # fused ReLUs make them 0
-            raise InputError("the encoder's weights are not finite: check its file, and the training that made it")
         if grid:
             fast = encoder_file.with_grid(fast)
-        call = _of_constants(fast) if _is_folded(encoder) else partial(fast, training=False)
+        if not all(np.isfinite(weight).all() for weight in fast.weights):  # fused ReLUs make them 0
+            raise InputError("the encoder's weights are not finite: check its file, and the training that made it")
+        model = _of_constants(fast) if _is_folded(encoder) else functools.partial(fast, training=False)
         signature = [tf.TensorSpec((batch_size, *encoder.input_shape[1:]), tf.uint8)]
-        self.graph = tf.compat.v1.wrap_function(lambda pixels: tf.nest.flatten(call(pixels)), signature)
+        self.graph = tf.compat.v1.wrap_function(lambda pixels: tf.nest.flatten(model(pixels)), signature)
         self.grid = tuple(self.graph.outputs[1].shape[1:]) if grid else None  # (h, w, C)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
@@ -95,13 +95,13 @@ def _is_folded(encoder: keras.Model) -> bool:
     return any(isinstance(layer, keras.layers.BatchNormalization) for layer in leaves(encoder))
 
 
-def _of_constants(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+def _of_constants(model: keras.Model) -> Callable[[tf.Tensor], Any]:
     """Return the model as a function whose weights are constants."""
     weights = [
         [np.array(weight) for weight in group] for group in (model.trainable_variables, model.non_trainable_variables)
     ]
 
-    def call(pixels: tf.Tensor) -> tf.Tensor:
+    def call(pixels: tf.Tensor) -> Any:
         constants = ([tf.constant(weight) for weight in group] for group in weights)
         return model.stateless_call(*constants, pixels, training=False)[0]
 

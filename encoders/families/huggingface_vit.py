@@ -6,7 +6,7 @@ from typing import Any
 
 from encoders.networks.loading import Found, Preprocessing, Project
 from encoders.networks.torch_names import recognised, renamed
-from encoders.networks.vit_loading import HEADS, found_vit, load_vit, whole
+from encoders.networks.vit_loading import found_vit, load_vit, whole
 from encoders.normalisations import IMAGENET
 from encoders.tensors.checkpoint import Checkpoint
 
@@ -59,7 +59,7 @@ def find(checkpoint: Checkpoint) -> Iterator[Found]:
         ]
         names = {renamed(name.removeprefix(prefix), same): name for name in own}
         if "blocks.0.attn.q.weight" in names:
-            yield found_vit(prefix, names, tensors, project, HEADS)
+            yield found_vit(prefix, names, tensors, project)
 
 
 def _configured(project: Project, configuration: Mapping[str, Any]) -> Project:
