@@ -97,7 +97,7 @@ def check(network: keras.Model, way: Preprocessing, folder: Path) -> None:
     if not any(isinstance(layer, keras.layers.BatchNormalization) for layer in network.layers):
         return
     shown = _read(folder, way.size)
-    distances = statistics.distances(network, shown, way.normalisation)
+    (distances,) = statistics.distances(network, shown, [way.normalisation])
     median = np.median(distances)
     print(
         f"batch normalisations: median distance {_short(median)}, largest {_short(max(distances))} of {len(distances)}, "
@@ -132,7 +132,9 @@ def _first_distances(
     if way.stem is None and not any(name.endswith("/moving_mean") for name in found.tensors):
         return {}
     short, shown = build(found, way, short=True), _read(folder, way.size)
-    return {candidate: statistics.distances(short, shown, candidate, most=1)[0] for candidate in candidates}
+    candidates = [*candidates]
+    found = statistics.distances(short, shown, candidates, most=1)
+    return {candidate: first for candidate, (first,) in zip(candidates, found, strict=True)}
 
 
 def _choose(
@@ -145,7 +147,8 @@ def _choose(
     behind = {}
     for way in ways:
         short = build(found, way, short=True)
-        behind[way] = np.median(statistics.distances(short, _read(folder, way.size), normalisation)[1:])
+        (distances,) = statistics.distances(short, _read(folder, way.size), [normalisation])
+        behind[way] = np.median(distances[1:])
     way = min(behind, key=behind.get)
     seen = ", ".join(f"{way.stem} {_short(distance)}" for way, distance in behind.items())
     usual = way is ways[0] and behind[way] <= statistics.FITS

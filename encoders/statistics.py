@@ -5,7 +5,7 @@ the same way, it sees nearly the same; where they are prepared in another way, i
 right preparation is at a distance of .002 to .02, a wrong scale at .9 or more. Channel order and padding do not show.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import keras
@@ -13,7 +13,6 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from core.progress import bar
 from encoders.normalisations import Normalisation
 
 FACTOR = 5  # times nearer than every other: settled
@@ -25,27 +24,33 @@ Candidate = TypeVar("Candidate")
 
 
 def distances(
-    network: keras.Model, photographs: np.ndarray, normalisation: Normalisation, most: int | None = None
-) -> list[float]:
-    """Return how far what each batch normalisation sees is from what it stores, 0 for equal; of the first `most`, by default all.
+    network: keras.Model, photographs: np.ndarray, normalisations: Sequence[Normalisation], most: int | None = None
+) -> list[list[float]]:
+    """Return how far what each batch normalisation sees is from what it stores, 0 for equal: a list for each way to normalise.
 
     The distance is the median over channels of the symmetric Kullback-Leibler divergence of two normal distributions.
 
     :param network: float (N, H, W, 3) -> features.
     :param photographs: uint8 (N, H, W, 3).
+    :param most: how many batch normalisations, from the first on; by default all.
     """
     layers = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)][:most]
-    if not layers:
-        return []
     model = keras.Model(network.inputs, [_moments(layer.input) for layer in layers])
-    moments = tf.function(model, autograph=False, reduce_retracing=True)  # it drops what no layer takes any more
-    totals = [0.0] * len(layers)
-    for start in bar(range(0, len(photographs), BATCH), "batch normalisations", leave=False):
-        batch = photographs[start : start + BATCH]
-        pixels = (batch / 255 - normalisation.mean) / normalisation.deviation
-        seen = keras.tree.flatten(moments([pixels.astype("float32")]))
-        totals = [total + len(batch) * np.float64(values) for total, values in zip(totals, seen, strict=True)]
-    return [_distance(layer, *total / len(photographs)) for layer, total in zip(layers, totals, strict=True)]
+    signature = [tf.TensorSpec((None, *photographs.shape[1:]))]
+    moments = tf.function(
+        lambda pixels: model([pixels]), signature, autograph=False
+    )  # drops what no layer takes any more
+    found = []
+    for normalisation in normalisations:
+        totals = [0.0] * len(layers)
+        for start in range(0, len(photographs), BATCH):
+            batch = photographs[start : start + BATCH]
+            pixels = (batch / 255 - normalisation.mean) / normalisation.deviation
+            seen = keras.tree.flatten(moments(pixels.astype("float32")))
+            totals = [total + len(batch) * np.float64(values) for total, values in zip(totals, seen, strict=True)]
+        pairs = zip(layers, totals, strict=True)
+        found.append([_distance(layer, *total / len(photographs)) for layer, total in pairs])
+    return found
 
 
 def _moments(tensor):

@@ -1,7 +1,8 @@
 """A network in a checkpoint, and how a network of ours gets its weights."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -14,6 +15,7 @@ from encoders.normalisations import Normalisation
 from encoders.tensors.tensor import Tensor
 
 WIDEST = 320  # pl_bolts' and SwAV's 5x
+LATER = r"layer([2-9]|1_[1-9])"  # what lies behind a ResNet's first block
 Pool = Literal["cls", "mean", "both"]
 
 
@@ -99,8 +101,11 @@ def load_resnet(found: Found, way: Preprocessing, *, short: bool = False, **opti
         always_project="layer1_0_downsample_0/kernel" in tensors,
         **options,
     )
+    if short:
+        build = partial(build, blocks=(1,))
+        found = replace(found, tensors={name: tensors[name] for name in tensors if not re.match(LATER, name)})
     check_fit(build, found)
-    return fill(build(blocks=(1,)) if short else build(), found)
+    return fill(build(), found)
 
 
 def check_fit(build: Callable[[], keras.Model], found: Found) -> None:

@@ -231,7 +231,8 @@ def shipped(name: str, folder: Path, size: int) -> dict[str, float]:
         layer for layer in encoder_file.read(ROOT / "Pre-trained" / name).layers if isinstance(layer, keras.Model)
     )
     shown = evidence._read(folder, size)
-    return {known.name: statistics.distances(network, shown, known, most=1)[0] for known in KNOWN}
+    found = statistics.distances(network, shown, KNOWN, most=1)
+    return {known.name: first for known, (first,) in zip(KNOWN, found, strict=True)}
 
 
 SCALES = ("[0, 1]", "[-1, 1]", "0 to 255")
