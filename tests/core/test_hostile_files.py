@@ -448,7 +448,7 @@ def test_checkpoints(name, tmp_path, monkeypatch):
         bounded(),
         pytest.raises(InputError, match="sets attributes" if "afterwards" in name else "damaged|no network that fits"),
     ):
-        convert.find(checkpoint.read(tmp_path / "model.ckpt").tensors)
+        convert.choose(checkpoint.read(tmp_path / "model.ckpt"))
     assert not (tmp_path / MARK).exists()
 
 
@@ -504,7 +504,8 @@ def test_a_converted_network_wider_than_its_file():
     blocks = [f"layer{stage}.{block}.conv1.weight" for stage in range(1, 5) for block in range(2)]
     wide = dict.fromkeys(blocks, one) | {"conv1.weight": tensor.Tensor((256, 3, 7, 7), one.load)}
     with bounded(), pytest.raises(InputError, match="does not fit"):
-        convert.build(*convert.find(wide))
+        family, found = convert.choose(checkpoint.Checkpoint(wide, "a torch archive", "wide.pth", {}))
+        family.build(found, found.preprocessing[0])
 
 
 def test_a_name_of_folders(tmp_path):
