@@ -23,6 +23,7 @@ from encoders.families import (
     classy,
     clip,
     convnexts,
+    efficientnets,
     google,
     huggingface,
     huggingface_vit,
@@ -36,7 +37,19 @@ from encoders.tensors import checkpoint
 from encoders.tensors.checkpoint import Checkpoint
 from encoders.tensors.tensor import COUNTERS, parent
 
-FAMILIES = (torchvision, timm, huggingface, classy, google, timm_vit, huggingface_vit, mmselfsup, clip, convnexts)
+FAMILIES = (
+    torchvision,
+    timm,
+    huggingface,
+    classy,
+    google,
+    timm_vit,
+    huggingface_vit,
+    mmselfsup,
+    clip,
+    convnexts,
+    efficientnets,
+)
 TEACHERS = r"teacher|momentum|target|ema"  # in names: a moving average of the student, and better
 STUDENTS = r"student|online|query"
 OUTPUTS = {  # what the features are, by the pooling
