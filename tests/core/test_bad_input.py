@@ -31,11 +31,12 @@ from captioning.models import merge
 from captioning.tokenizer import Tokenizer, read_tokenizer, write_tokenizer
 from core import disk, keras_files, settings, training
 from core.errors import InputError
-from encoders import encoder_file, features_file, photographs
+from encoders import encoder_file, features_file, onnx_file, photographs
 from encoders.photographs import Unreadable
 from encoders.tensors import checkpoint
 from tests.conftest import ROOT, TOKEN, TRAIN, command, toy_encoder
 from tests.core.test_disk import write_old_captioner
+from tests.encoders import exported
 
 ADVICE = r"\b(check|choose|get|give|leave|lower|make|repeat|rename|run|save|see|take|train|use|wait|python -m)\b"
 PHOTOGRAPH = "Flicker8k_Dataset/photo0.png"
@@ -362,6 +363,7 @@ FOLDERS = ("core", "encoders", "captioning", "pretext", "simclr", "jigsaw")
 ELSEWHERE = {  # errors with a table of their own, in the tests of their modules
     "encoders/convert.py": "tests/encoders/test_convert.py",
     "encoders/evidence.py": "tests/encoders/test_evidence.py",
+    "encoders/onnx_file.py": "tests/encoders/test_onnx_file.py",
     "encoders/families/google.py": "tests/encoders/test_convert.py",
     "encoders/networks/convnext.py": "tests/encoders/test_convnext.py",
     "encoders/networks/loading.py": "tests/encoders/test_convert.py",
@@ -476,6 +478,8 @@ def read_tensors(path: Path) -> None:
         tensor.read()
 
 
+ONNX = exported.network(kind=exported.BYTES).SerializeToString()
+ONNX_CARD = {"size": [8, 8], "mean": None, "deviation": None, "layout": "NCHW", "output": "classes"}
 PARSERS = {
     "captions": (read_captions, TOKEN),
     "Karpathy's captions": (read_captions, "karpathy.json"),
@@ -496,6 +500,9 @@ PARSERS = {
     "the tutorial's weights alone": (captioner_file.read, "alone.h5"),
     "the tutorial's archive": (captioner_file.read, "plain.keras"),
     "checkpoint of training": (training.read_checkpoint, "small.weights.h5"),
+    "ONNX": (lambda path: onnx_file.OnnxEncoder(path, disk.read_bytes(path), ONNX_CARD), "network.onnx"),
+    "how an ONNX file is fed": (lambda path: onnx_file.OnnxEncoder(path, ONNX, disk.read_json(path)), "network.json"),
+    "ONNX to convert": (lambda path: onnx_file.convert(path, path.with_name("out.onnx")), "network.onnx"),
     "checkpoint of torch": (checkpoint.read, "lightning.ckpt"),
     "odd checkpoint of the older form": (read_tensors, "odd_older.ckpt"),
     "whole model": (read_tensors, "whole.pt"),
@@ -520,6 +527,8 @@ def samples(world, tmp_path_factory) -> Path:
     disk.write_json(world / "karpathy.json", {"images": [image]})
     disk.write_text(world / "captions.txt", 'image,caption\na.jpg,"A ""big"" dog"\n')
     write_results(world / "captions.json", {"a": "dog"})
+    disk.write_bytes(world / "network.onnx", ONNX)
+    disk.write_json(world / "network.json", ONNX_CARD)
     for name in (
         "checkpoints/lightning.ckpt",
         "checkpoints/numbered.safetensors",
