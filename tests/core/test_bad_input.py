@@ -160,6 +160,8 @@ PUZZLES = (
 HDF5 = "jigsaw.to_hdf5 --size 16"
 SPLITS = "captioning.splits"
 NETWORK = "encoders.make --size 32 --network"
+ONNX = exported.network(kind=exported.BYTES).SerializeToString()
+ONNX_CARD = {"size": [8, 8], "mean": None, "deviation": None, "layout": "NCHW", "output": "classes"}
 ROWS = {
     # settings
     "no epochs": Row("2_train_IC_model --epochs 0", "expected --epochs between 1 and 2147483647, found 0"),
@@ -243,6 +245,8 @@ ROWS = {
     "a single permutation": Row(f"{PUZZLES} --permutations 1", "expected 2 to 362,880 permutations of nine tiles, found 1"),
     "no permutations": Row(f"{PUZZLES} --permutation-file none", "expected a file, found nothing at none"),
     "one folder of two to vote": Row(f"{PUZZLES} --knn-train labelled", "--knn-train and --knn-test go together"),
+    "an ONNX file without a grid": Row("1_data_preprocessor --encoder network.onnx --grid", "found an ONNX file that gives features; leave out --grid",
+        lambda folder: [write("network.onnx", ONNX)(folder), disk.write_json(folder / "network.json", ONNX_CARD)]),
     # the ablation
     "no encoder to compare": Row("6_ablation --encoders none.keras", r"expected an encoder at none\.keras, found nothing"),
     "two encoders of one name": Row("6_ablation --encoders a=encoder.keras a=encoder.keras", "different names for 2 encoders, found a"),
@@ -478,8 +482,6 @@ def read_tensors(path: Path) -> None:
         tensor.read()
 
 
-ONNX = exported.network(kind=exported.BYTES).SerializeToString()
-ONNX_CARD = {"size": [8, 8], "mean": None, "deviation": None, "layout": "NCHW", "output": "classes"}
 PARSERS = {
     "captions": (read_captions, TOKEN),
     "Karpathy's captions": (read_captions, "karpathy.json"),
