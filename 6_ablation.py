@@ -2,7 +2,8 @@
 
     python 6_ablation.py --encoders untrained=untrained.keras simclr=Pre-trained/simclr_encoder.keras --labelled imagenette
 
-Reads what steps 1 and 2 read, and encoder files. FILE.json beside FILE.keras may hold its "pretext task" and "data". Writes, into --out:
+Reads what steps 1 and 2 read, and encoders: .keras files, .onnx files with their .json, and checkpoints whose conversion needs nothing
+told. FILE.json beside an encoder's file may hold its "pretext task" and "data". Writes, into --out:
     ablation.csv, ablation.md, ablation.html   the table; the page also has plots, and photographs whose captions you can mark
     scores.png, losses.png, neighbours.png     the plots; the last with --labelled only
     NAME-FINGERPRINT/                          features and summary.json of an encoder, and a folder seed-N for each captioner
@@ -19,7 +20,7 @@ from captioning.ablation.study import Data, Study
 from captioning.cleaning import Cleaning
 from captioning.splits import describe
 from captioning.train import Recipe, read_data
-from core import devices, disk, keras_files, settings
+from core import devices, disk, settings
 from encoders import encoder_file, evaluate, extract
 
 
@@ -29,7 +30,7 @@ class Settings:
 
     # Data
     encoders: tuple[str, ...] = ("Pre-trained/simclr_encoder.keras",)
-    """Encoder files, each as FILE or NAME=FILE. The others are compared with the first."""
+    """Encoder files or checkpoints, each as FILE or NAME=FILE. The others are compared with the first."""
     photographs: Path = Path("Flicker8k_Dataset")
     """Folder of photographs."""
     captions: Path = Path("Flickr8k_text/Flickr8k.token.txt")
@@ -77,10 +78,12 @@ class Settings:
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     devices.prepare()
-    encoders, lists = study.named(config.encoders), (config.train_images, config.dev_images, config.test_images)
-    for path in encoders.values():
-        encoder_file.read(path)  # so that hours of work on one do not come before a mistake in the next
+    named, lists = study.named(config.encoders), (config.train_images, config.dev_images, config.test_images)
     with disk.locked(config.out):
+        made = config.out / "encoders"
+        encoders = {name: study.as_file(name, path, made, config.photographs) for name, path in named.items()}
+        for path in encoders.values():
+            encoder_file.read(path)  # so that hours of work on one do not come before a mistake in the next
         data = study.read(config.captions, config.photographs, lists, config.out, config.cleaning)
         studies = [carry_out(name, path, data, config) for name, path in encoders.items()]
         results.write(config.out, studies, data)
@@ -89,7 +92,7 @@ def main(arguments: list[str] | None = None) -> None:
 def carry_out(name: str, path: Path, data: Data, config: Settings) -> Study:
     """Do what is not yet done of an encoder: its features, and its captioners with their captions and scores."""
     encoder = encoder_file.read(path)
-    folder = study.folder_of(config.out, name, keras_files.fingerprint(encoder))
+    folder = study.folder_of(config.out, name, encoder_file.fingerprint(encoder))
     stored, split = folder / "features.pkl", describe(config.test_images)
     disk.write_json(folder / "encoder.json", study.describe(path, encoder) | judge(encoder, folder, config))
     study.extract(stored, encoder, data, config.cleaning, config.precision)

@@ -11,7 +11,6 @@ from captioning import captioner_file, checks, decoding
 from captioning.captions import Captions
 from captioning.decoding import Caption
 from captioning.tokenizer import Tokenizer, read_tokenizer, wrap
-from core import keras_files
 from core.errors import InputError
 from encoders import encoder_file, extract, features_file, photographs
 
@@ -50,7 +49,7 @@ class Describer:
     def __init__(self, encoder: Path | str, captioner: Path | str, tokenizer: Path | str | None = None) -> None:
         found = captioner_file.read(Path(captioner))
         self.encoder, self.captioner = encoder_file.read(Path(encoder)), found.model
-        origin = {"encoder": keras_files.fingerprint(self.encoder)}
+        origin = {"encoder": encoder_file.fingerprint(self.encoder)}
         checks.check_features(found, self.encoder.output_shape[-1], origin, encoder)
         if found.tokenizer:
             self.tokenizer = found.tokenizer

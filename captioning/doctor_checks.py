@@ -6,13 +6,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from captioning import captioner_file, checks, splits, train
 from captioning.captions import Captions, lost, read_captions, read_descriptions
 from captioning.models import merge
 from captioning.tokenizer import Tokenizer, read_tokenizer, wrap
-from core import devices, keras_files, machine
+from core import devices, machine
 from core.errors import InputError
 from encoders import encoder_file, extract, features_file, photographs
 
@@ -35,7 +33,7 @@ class Checks:
         return read_captions(self.config.captions, self._ids)
 
     @cached_property
-    def _encoder(self) -> keras.Model:
+    def _encoder(self) -> encoder_file.Encoder:
         return encoder_file.read(self.config.encoder)
 
     @cached_property
@@ -114,7 +112,7 @@ class Checks:
         return "the captioner was trained on such features"
 
     def captioner_and_encoder(self) -> str:
-        origin = {"encoder": keras_files.fingerprint(self._encoder)}
+        origin = {"encoder": encoder_file.fingerprint(self._encoder)}
         checks.check_features(self._captioner, self._encoder.output_shape[-1], origin, self.config.encoder)
         return "the captioner was trained on features of this encoder"
 

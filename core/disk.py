@@ -132,6 +132,12 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
+def update_json(path: Path, values: dict[str, Any]) -> None:
+    """Write the values into the object of a JSON file, beside what else it says, all or nothing."""
+    before = read_json(path) if path.exists() else {}
+    write_json(path, (before if isinstance(before, dict) else {}) | values)
+
+
 def read_json(path: Path) -> Any:
     """Return the value of a JSON file.
 

@@ -4,7 +4,11 @@
 
 Reads torch archives, safetensors files, Hugging Face folders and TensorFlow checkpoints; PyTorch is not needed, and nothing in
 a file is run. Prints which network it found and how that network wants its photographs, and how this is known. What cannot be
-known is asked for: the message names the option.
+known is asked for: the message names the option. Writes the encoder, and beside it NAME.json, which says the same.
+
+    python -m encoders.convert --checkpoint network.onnx --out Pre-trained/network.onnx --mean 0.5 0.5 0.5 --deviation 0.5 0.5 0.5
+
+Every other network comes as an ONNX file. Its graph stays what it is: only --output and what that needs is taken.
 """
 
 import re
@@ -15,14 +19,15 @@ from types import ModuleType
 
 import keras
 
-from core import settings
+from core import disk, settings
 from core.errors import InputError
-from encoders import encoder_file, evidence
+from encoders import encoder_file, evidence, onnx_file
 from encoders.evidence import Told
 from encoders.families import (
     classy,
     clip,
     convnexts,
+    efficientnets,
     google,
     huggingface,
     huggingface_vit,
@@ -36,7 +41,19 @@ from encoders.tensors import checkpoint
 from encoders.tensors.checkpoint import Checkpoint
 from encoders.tensors.tensor import COUNTERS, parent
 
-FAMILIES = (torchvision, timm, huggingface, classy, google, timm_vit, huggingface_vit, mmselfsup, clip, convnexts)
+FAMILIES = (
+    torchvision,
+    timm,
+    huggingface,
+    classy,
+    google,
+    timm_vit,
+    huggingface_vit,
+    mmselfsup,
+    clip,
+    convnexts,
+    efficientnets,
+)
 TEACHERS = r"teacher|momentum|target|ema"  # in names: a moving average of the student, and better
 STUDENTS = r"student|online|query"
 OUTPUTS = {  # what the features are, by the pooling
@@ -56,11 +73,35 @@ class Settings(Told):
     """The file or folder. Of a TensorFlow checkpoint its prefix, its .index, or its folder."""
     out: Path = Path("Pre-trained/imagenet_encoder.keras")
     """The encoder's file."""
+    output: str | None = None
+    """Of an ONNX file: the tensor that is the feature, or the grid whose mean over space is. By default its only output."""
 
 
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
-    encoder_file.write(config.out, convert(config.checkpoint, config), config.checkpoint.name)
+    write(config.checkpoint, config.out, config, config.output)
+
+
+def write(path: Path, out: Path, told: Told = Told(), output: str | None = None) -> None:  # noqa: B008 - it is frozen
+    """Write the encoder that a checkpoint or an ONNX file makes, and into NAME.json beside it what it is and how this is known.
+
+    :raises InputError: as `convert`, or as `onnx_file.convert`.
+    """
+    if path.suffix == ".onnx":
+        if given := [
+            name for name in ("prefix", "stem", "v1_strides", "pool", "heads") if getattr(told, name) is not None
+        ]:
+            raise InputError(
+                f"expected options of ONNX files with {path}, found --{given[0].replace('_', '-')}: leave it away"
+            )
+        normalisation = told.normalisation() or (None, None, None)
+        onnx_file.convert(path, out, output, told.size, *normalisation[1:])
+        return
+    if output is not None:
+        raise InputError(f"expected --output with an ONNX file, found it with {path}: leave it away")
+    model, card = _convert(path, told)
+    encoder_file.write(out, model, path.name)
+    disk.update_json(out.with_suffix(".json"), card)
 
 
 def convert(path: Path, told: Told = Told()) -> keras.Model:  # noqa: B008 - it is frozen
@@ -68,6 +109,10 @@ def convert(path: Path, told: Told = Told()) -> keras.Model:  # noqa: B008 - it 
 
     :raises InputError: no network fits, or something is unknown; the message names the option that tells it.
     """
+    return _convert(path, told)[0]
+
+
+def _convert(path: Path, told: Told) -> tuple[keras.Model, dict[str, str]]:
     source = checkpoint.read(path)
     print(f"checkpoint: {path}, {source.container}")
     family, found = choose(source, told.prefix)
@@ -77,7 +122,9 @@ def convert(path: Path, told: Told = Told()) -> keras.Model:  # noqa: B008 - it 
     print(f"output: {network.output_shape[-1]:,} numbers of {network.name}, {OUTPUTS[way.pool]}")
     print(f"left aside: {_left_aside(source, found)}")
     evidence.check(network, way, told.photographs)
-    return encoder_file.encoder(network, way.size, way.size, way.normalisation.mean, way.normalisation.deviation)
+    model = encoder_file.encoder(network, way.size, way.size, way.normalisation.mean, way.normalisation.deviation)
+    card = {"checkpoint": f"{source.file}, {source.container}", "family": found.project.name}
+    return model, card | {"network": found.words, "normalisation": way.known}
 
 
 def choose(source: Checkpoint, prefix: str | None = None) -> tuple[ModuleType, Found]:

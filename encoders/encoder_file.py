@@ -1,6 +1,7 @@
-"""What an encoder is: a .keras file that takes photographs, uint8 (N, H, W, 3) RGB, and returns features, float32 (N, D).
+"""What an encoder is: a file that takes photographs, uint8 (N, H, W, 3) RGB, and returns features, float32 (N, D).
 
-All preprocessing is inside, made of Keras' own layers, so that the file loads with `safe_mode=True` and without any code of ours.
+In its first form, .keras, all preprocessing is inside, made of Keras' own layers, so that the file loads with `safe_mode=True` and
+without any code of ours. The second is .onnx with .json beside it.
 """
 
 from pathlib import Path
@@ -11,12 +12,16 @@ from keras import layers, ops
 
 from core import keras_files
 from core.errors import InputError
+from encoders import onnx_file
 from encoders.fast import leaves
+from encoders.onnx_file import OnnxEncoder
+
+Encoder = keras.Model | OnnxEncoder
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's, of RGB in [0, 1]
 
 
-def read(path: Path) -> keras.Model:
+def read(path: Path) -> Encoder:
     """Return an encoder: uint8 `(N, H, W, 3)` photographs -> float32 `(N, D)` features.
 
     :raises InputError: the file is missing or holds something else.
@@ -26,6 +31,8 @@ def read(path: Path) -> keras.Model:
             f"expected an encoder at {path}, found nothing; make one, for instance with "
             f"`python -m encoders.make --network resnet50 --weights untrained --out {path}`"
         )
+    if Path(path).suffix == ".onnx":
+        return onnx_file.read(Path(path))
     model = keras_files.read(path)
     shapes = [tuple(tensor.shape) for tensor in (*model.inputs, *model.outputs)]
     fits = (
@@ -49,7 +56,12 @@ def write(path: Path, model: keras.Model, name: str, *, bits: int = 24) -> None:
     print(f"wrote {path}: {name}, {describe(model)}, {path.stat().st_size / 1e6:.1f} MB")
 
 
-def describe(model: keras.Model) -> str:
+def fingerprint(encoder: Encoder) -> str:
+    """Return the SHA-256, in hexadecimal, of all that decides its features."""
+    return encoder.fingerprint if isinstance(encoder, OnnxEncoder) else keras_files.fingerprint(encoder)
+
+
+def describe(model: Encoder) -> str:
     """Return an encoder's shapes as words: `224 x 224 x 3 -> 2048`."""
     return f"{' x '.join(map(str, model.input_shape[1:]))} -> {model.output_shape[-1]}"
 

@@ -16,11 +16,12 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from core import devices, disk, keras_files, settings
+from core import devices, disk, settings
 from core.errors import InputError
 from core.progress import bar
 from encoders import decoded, encoder_file
 from encoders.decoded import Labelled
+from encoders.encoder_file import Encoder
 from encoders.extract import Network
 from encoders.make import set_batch_statistics
 
@@ -75,12 +76,12 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"wrote {config.out}: {len(scores)} encoders")
 
 
-def encoders(paths: tuple[Path, ...], untrained: bool, seed: int) -> Iterator[tuple[str, keras.Model]]:
-    """Yield each encoder with its name and, if asked for, the same network untrained."""
+def encoders(paths: tuple[Path, ...], untrained: bool, seed: int) -> Iterator[tuple[str, Encoder]]:
+    """Yield each encoder with its name and, if asked for, the same network untrained, which an ONNX file cannot tell."""
     for path in paths:
         encoder = encoder_file.read(path)
         yield str(path), encoder
-        if untrained:
+        if untrained and isinstance(encoder, keras.Model):
             yield f"{path}, untrained", forget(encoder, seed)
 
 
@@ -97,12 +98,12 @@ def forget(encoder: keras.Model, seed: int) -> keras.Model:
     return set_batch_statistics(keras.models.clone_model(encoder, clone_function=anew, recursive=True))
 
 
-def load(folder: Path, encoder: keras.Model, cache: Path) -> Labelled:
+def load(folder: Path, encoder: Encoder, cache: Path) -> Labelled:
     """Return labelled photographs in the size that the encoder takes."""
     return decoded.load_labelled(folder, encoder.input_shape[1:3], cache)
 
 
-def load_parts(train: Path, test: Path, encoder: keras.Model, cache: Path) -> tuple[Labelled, Labelled]:
+def load_parts(train: Path, test: Path, encoder: Encoder, cache: Path) -> tuple[Labelled, Labelled]:
     """Return the labelled photographs of train and of test.
 
     :raises InputError: their classes are not the same.
@@ -115,13 +116,13 @@ def load_parts(train: Path, test: Path, encoder: keras.Model, cache: Path) -> tu
     return parts
 
 
-def judge(name: str, encoder: keras.Model, train: Labelled, test: Labelled) -> Scores:
+def judge(name: str, encoder: Encoder, train: Labelled, test: Labelled) -> Scores:
     """Return how well frozen features predict the classes of the test photographs."""
     network = Network(encoder)
     known, asked = (features(network, part.pixels, name) for part in (train, test))
     return Scores(
         name,
-        keras_files.fingerprint(encoder),
+        encoder_file.fingerprint(encoder),
         neighbours_accuracy(known, train.labels, asked, test.labels),
         linear_accuracy(known, train.labels, asked, test.labels),
     )

@@ -87,8 +87,9 @@ def decide(build: Build, found: Found, told: Told, configuration: Mapping[str, A
         if way.normalisation not in (None, normalisation) and not size:  # not as the project's networks are
             way = way._replace(size=STEMS[way.stem].size)
     print(f"size: {way.size} x {way.size}" + ("" if told.size else ", usual for such networks; --size takes another"))
-    print(f"normalisation: {normalisation}: {how}")
-    way = way._replace(normalisation=normalisation, v1_strides=_strides(found, way, told.v1_strides))
+    known = f"{normalisation}: {how}"
+    print(f"normalisation: {known}")
+    way = way._replace(normalisation=normalisation, known=known, v1_strides=_strides(found, way, told.v1_strides))
     return _pooled(found, way, told)
 
 

@@ -17,11 +17,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from core import devices, disk, keras_files, machine
+from core import devices, disk, machine
 from core.errors import InputError
 from core.progress import bar
 from encoders import encoder_file, features_file, photographs
+from encoders.encoder_file import Encoder
 from encoders.fast import folded, leaves
+from encoders.onnx_file import OnnxEncoder
 from encoders.photographs import Unreadable
 
 Precision = Literal["float32", "bfloat16"]
@@ -44,7 +46,7 @@ class Batch(NamedTuple):
 
 
 class Network:
-    """An encoder as a graph for batches of one size, with its convolutions arranged for processors.
+    """An encoder as a graph for batches of one size, if it is of Keras with its convolutions arranged for processors.
 
     It takes uint8 (N, H, W, 3), N >= 1, and returns float32 (N, D). "bfloat16" lets processors that have instructions for it
     compute in it from the second quarter of the convolutions on. What is rounded earlier would go through them all, and
@@ -53,13 +55,24 @@ class Network:
     :raises InputError: the encoder's weights are not finite, or it has no grid.
     """
 
-    def __init__(
-        self, encoder: keras.Model, precision: Precision = "float32", batch_size: int = 32, *, grid: bool = False
-    ):
+    def __init__(self, encoder: Encoder, precision: Precision = "float32", batch_size: int = 32, *, grid: bool = False):
         (_, self.height, self.width, _), (_, self.dimension) = encoder.input_shape, encoder.output_shape
         self.precision, self.batch_size = precision, batch_size
         self.at_once = 1 if devices.has_gpu() else 2  # one batch uses the core that the other leaves idle
-        if precision == "bfloat16":
+        (self._of_onnx if isinstance(encoder, OnnxEncoder) else self._of_keras)(encoder, grid)
+
+    def _of_onnx(self, encoder: OnnxEncoder, grid: bool) -> None:
+        if grid and not encoder.grid:
+            raise InputError(
+                "expected an encoder with a grid, found an ONNX file that gives features; leave out --grid, or give --output of "
+                "encoders.convert the tensor of its last grid"
+            )
+        self.precision, self.batch_size = "float32", encoder.batch_size or self.batch_size
+        self.grid = encoder.grid if grid else None
+        self.compute = lambda pixels: encoder.outputs(pixels)[: 1 + grid]
+
+    def _of_keras(self, encoder: keras.Model, grid: bool) -> None:
+        if self.precision == "bfloat16":
             fast = folded(encoder, winograd=False, narrow=_narrow(encoder))
         elif _is_folded(encoder):
             fast = folded(encoder, winograd=not devices.has_gpu())
@@ -70,9 +83,10 @@ class Network:
         if not all(np.isfinite(weight).all() for weight in fast.weights):  # fused ReLUs make them 0
             raise InputError("the encoder's weights are not finite: check its file, and the training that made it")
         model = _of_constants(fast) if _is_folded(encoder) else functools.partial(fast, training=False)
-        signature = [tf.TensorSpec((batch_size, *encoder.input_shape[1:]), tf.uint8)]
+        signature = [tf.TensorSpec((self.batch_size, *encoder.input_shape[1:]), tf.uint8)]
         self.graph = tf.compat.v1.wrap_function(lambda pixels: tf.nest.flatten(model(pixels)), signature)
         self.grid = tuple(self.graph.outputs[1].shape[1:]) if grid else None  # (h, w, C)
+        self.compute = lambda pixels: [output.numpy() for output in self.graph(tf.constant(pixels))]
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         return self.outputs(pixels)[0]
@@ -85,7 +99,7 @@ class Network:
 
     def _batch(self, pixels: np.ndarray) -> list[np.ndarray]:
         whole = np.resize(pixels, (self.batch_size, *pixels.shape[1:]))  # photographs again where there are fewer
-        features, *grid = (output.numpy()[: len(pixels)] for output in self.graph(tf.constant(whole)))
+        features, *grid = (output[: len(pixels)] for output in self.compute(whole))
         with np.errstate(over="ignore"):  # `batches` refuses what is not finite
             return [features.astype("float32", copy=False), *(cells.astype("float16") for cells in grid)]
 
@@ -131,15 +145,18 @@ def _givers(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
     return (tensor._keras_history.operation for node in layer._inbound_nodes for tensor in node.input_tensors)
 
 
-def possible(precision: Precision) -> Precision:
-    """Return the precision to compute in: bfloat16 only where it is faster, and a line says so where it is not."""
+def possible(precision: Precision, encoder: Encoder | None = None) -> Precision:
+    """Return the precision to compute in: bfloat16 only where it is faster, and not of ONNX files; a line says so where it is not."""
+    if precision == "bfloat16" and isinstance(encoder, OnnxEncoder):
+        print("ONNX files compute as they were exported: bfloat16 is not used")
+        return "float32"
     if precision == "bfloat16" and not devices.faster_in_bfloat16():
         print("bfloat16 is not known to be faster than float32 here: features are computed in float32")
         return "float32"
     return precision
 
 
-def needs(encoder: keras.Model, count: int, batch_size: int, grid: Sequence[int] | None = None) -> tuple[float, float]:
+def needs(encoder: Encoder, count: int, batch_size: int, grid: Sequence[int] | None = None) -> tuple[float, float]:
     """Estimate the bytes of disk and of memory that `extract_resumably` takes for `count` photographs, with grids of that shape.
 
     For a moment the features are on disk twice, as features.partial and features.pkl. The memory is scaled, by pixels in a batch, from
@@ -151,7 +168,7 @@ def needs(encoder: keras.Model, count: int, batch_size: int, grid: Sequence[int]
     return count * (2 * 4 * encoder.output_shape[-1] + 2 * cells), max(1e9, 3.7e9 * pixels)
 
 
-def extract(encoder: keras.Model, paths: Sequence[Path], batch_size: int = 32) -> Extraction:
+def extract(encoder: Encoder, paths: Sequence[Path], batch_size: int = 32) -> Extraction:
     """Return the features of a folder's photographs, by their files' names in place of image ids.
 
     :raises InputError: no file can be decoded, or a feature is not finite.
@@ -257,7 +274,7 @@ def _join(ids: Mapping[str, Path], batches: Iterable[Batch]) -> Extraction:
 
 def write(
     path: Path,
-    encoder: keras.Model,
+    encoder: Encoder,
     ids: Mapping[str, Path],
     cleaning: str,
     batch_size: int = 32,
@@ -270,10 +287,10 @@ def write(
     :param grid: write their grids too, into the file that `features_file.grid_path` names.
     :raises InputError: as `extract`, or the encoder has no grid.
     """
-    network = Network(encoder, possible(precision), batch_size, grid=grid)
+    network = Network(encoder, possible(precision, encoder), batch_size, grid=grid)
     machine.warn(path.parent, *needs(encoder, len(ids), batch_size, network.grid))
     origin = {
-        "encoder": keras_files.fingerprint(encoder),
+        "encoder": encoder_file.fingerprint(encoder),
         "height": network.height,
         "width": network.width,
         "dimension": network.dimension,

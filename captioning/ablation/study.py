@@ -23,10 +23,13 @@ from captioning.describe import describe as describe_photographs
 from captioning.train import Recipe, TrainingData, train
 from core import disk
 from core.errors import InputError
-from encoders import photographs
+from encoders import convert, photographs
+from encoders.encoder_file import Encoder
+from encoders.evidence import Told
 from encoders.extract import Precision, write
 
-SIDECAR = ("pretext task", "data")  # what FILE.json beside the encoder FILE.keras may say
+# What FILE.json beside an encoder's file may say. A person writes the first two; encoders.convert writes the others.
+SIDECAR = ("pretext task", "data", "checkpoint", "family", "network", "normalisation")
 
 
 class Data(NamedTuple):
@@ -83,25 +86,46 @@ def named(words: Sequence[str]) -> dict[str, Path]:
     return paths
 
 
+def as_file(name: str, path: Path, folder: Path, photographs: Path) -> Path:
+    """Return an encoder's file: the one that is named, or what a checkpoint gives whose conversion needs nothing told, in `folder`.
+
+    :param photographs: with which batch normalisations are compared.
+    :raises InputError: there is no such file, or the conversion needs something; the message has the command.
+    """
+    if path.suffix == ".keras" or (path.suffix == ".onnx" and path.with_suffix(".json").exists()):
+        return path
+    made = f"{_plain(name)}{'.onnx' if path.suffix == '.onnx' else '.keras'}"
+    try:
+        convert.write(path, folder / made, Told(photographs=photographs))
+    except InputError as error:
+        command = f"python -m encoders.convert --checkpoint {path} --out {made}"
+        raise InputError(f"{error}; convert it with {command} and give {made}") from error
+    return folder / made
+
+
 def folder_of(out: Path, name: str, fingerprint: str) -> Path:
     """Return the folder of an encoder: the one that an earlier run made for this fingerprint, whatever its name was then."""
-    short, plain = fingerprint[:12], re.sub(r"[^\w.]+", "-", name)
-    return next(out.glob(f"*-{short}"), out / f"{plain}-{short}")
+    short = fingerprint[:12]
+    return next(out.glob(f"*-{short}"), out / f"{_plain(name)}-{short}")
 
 
-def describe(path: Path, encoder: keras.Model) -> dict[str, Any]:
-    """Return what is known of an encoder: its parameters and D, and its pretext task and data where a .json file beside it says so."""
+def _plain(name: str) -> str:
+    return re.sub(r"[^\w.]+", "-", name)
+
+
+def describe(path: Path, encoder: Encoder) -> dict[str, Any]:
+    """Return what is known of an encoder: its parameters and D, and what the .json file beside it says."""
     sidecar = path.with_suffix(".json")
     facts = disk.read_json(sidecar) if sidecar.exists() else {}
     if not isinstance(facts, dict):
-        raise InputError(f"expected an object with {' and '.join(SIDECAR)} in {sidecar}, found {type(facts).__name__}")
+        raise InputError(f"expected an object with {', '.join(SIDECAR)} in {sidecar}, found {type(facts).__name__}")
     if not facts:
-        print(f"no {sidecar.name} beside {path}: the table does not show its {' and '.join(SIDECAR)}")
+        print(f"no {sidecar.name} beside {path}: the table does not show its {', '.join(SIDECAR)}")
     known = {key: str(facts[key]) for key in SIDECAR if key in facts}
     return {**known, "parameters": encoder.count_params(), "D": encoder.output_shape[-1]}
 
 
-def extract(path: Path, encoder: keras.Model, data: Data, cleaning: Cleaning, precision: Precision) -> None:
+def extract(path: Path, encoder: Encoder, data: Data, cleaning: Cleaning, precision: Precision) -> None:
     """Write the features, unless the file has them already, of these photographs and in this precision."""
     stored, made = path.with_name("extracted.json"), {"photographs": data.stamp, "precision": precision}
     if stored.exists():

@@ -13,7 +13,7 @@ from keras import layers
 
 from core.errors import InputError
 from encoders.networks.loading import Found, Pool, Preprocessing, Project, check_fit, fill
-from encoders.networks.torch_names import as_keras, our_name
+from encoders.networks.torch_names import as_keras, depthwise, our_name
 from encoders.networks.vit import pooled
 from encoders.tensors.tensor import Tensor, product
 
@@ -115,8 +115,8 @@ def _prepared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors that the variables of our network are, by their names. Each is made when it is read."""
     ready = dict(tensors)
     for name, tensor in tensors.items():
-        if name.endswith("_dwconv/kernel") and len(tensor.shape) == 4:  # torch's channels are groups of one
-            ready[name] = Tensor((*tensor.shape[:2], *tensor.shape[:1:-1]), tensor.read)
+        if name.endswith("_dwconv/kernel"):
+            ready[name] = depthwise(tensor)
         block, _, scale = name.rpartition("/")
         if re.fullmatch(r"stages_\d_\d+", block) and scale == "gamma":
             ready |= _scaled(ready, f"{block}_pwconv2", name)

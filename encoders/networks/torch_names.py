@@ -70,6 +70,11 @@ def as_keras(tensor: Tensor) -> Tensor:
     )
 
 
+def depthwise(tensor: Tensor) -> Tensor:
+    """Turn a kernel of groups of one, (height, width, 1, out), into Keras' depthwise one, (height, width, out, 1)."""
+    return tensor if len(tensor.shape) != 4 else Tensor((*tensor.shape[:2], *tensor.shape[:1:-1]), tensor.read)
+
+
 def renamed(name: str, parts: Mapping[str, str]) -> str:
     """Return a name in which each regular expression is replaced by what it stands for, in this order."""
     for theirs, ours in parts.items():

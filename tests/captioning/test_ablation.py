@@ -21,8 +21,10 @@ from captioning.captions import read_results
 from captioning.pages import ablation_page
 from core import disk, keras_files
 from core.errors import InputError
-from encoders import features_file
+from encoders import convert, features_file
 from tests.captioning.test_gallery import Page
+from tests.encoders import exported
+from tests.encoders.conftest import CHECKPOINTS
 
 HOSTILE = "2 <b>|\"'$_{$"  # an encoder's name
 STEP = importlib.import_module("6_ablation")
@@ -278,6 +280,33 @@ def test_mistakes_are_told_before_the_work(tmp_path):
     with pytest.raises(InputError, match=r"a file for each of 16 .* found none for 1 of them \(photo14"):
         STEP.main(words)
     assert not list((tmp_path / "out").glob("plain-*"))
+
+
+def test_encoders_of_every_form_are_compared_and_explained(tmp_path, capsys):
+    write_world(tmp_path)
+    write_encoder(tmp_path / "plain.keras", 4)
+    exported.write(tmp_path / "bytes.onnx", kind=exported.BYTES)
+    exported.write(tmp_path / "floats.onnx")
+    pair = f"--checkpoint {tmp_path}/bytes.onnx --out {tmp_path}/pair.onnx --output map"
+    convert.main(pair.split())
+    command = rf"--mean and --deviation .*; convert it with python -m encoders.convert --checkpoint {tmp_path}/floats.onnx --out floats.onnx"
+    with pytest.raises(InputError, match=command):
+        STEP.main(options(tmp_path, f"{tmp_path}/plain.keras", f"{tmp_path}/floats.onnx"))
+    given = [f"{tmp_path}/{name}" for name in ("plain.keras", "pair.onnx", "bytes.onnx")]
+    words = options(tmp_path, *given, f"net 1={CHECKPOINTS}/efficientnet-lite0.pth")
+    place = words.index("--labelled")
+    STEP.main([*words[:place], *words[place + 2 :], "--seeds", "1", "--epochs", "1"])
+    rows = {row[1]: row[3:-1] for row in csv.reader((tmp_path / "out/ablation.csv").open()) if row[0] == "encoder"}
+    assert rows["family"] == ["", "ONNX", "ONNX", "Google's EfficientNet-lite"]
+    assert rows["network"] == ["", "small", "small", "EfficientNet-lite0"]
+    assert rows["checkpoint"][2:] == ["bytes.onnx, an ONNX file by tests", "efficientnet-lite0.pth, a torch archive"]
+    assert rows["parameters"][1:3] == ["65", "265"] and rows["D"] == ["4", "5", "40", "128"]
+    assert rows["normalisation"][1] == "none: the graph takes bytes, and does it itself"
+    assert rows["normalisation"][3].startswith(
+        "mean 0.498 0.498 0.498, standard deviation 0.502 0.502 0.502: EfficientNet-lite's"
+    )
+    assert "EfficientNet-lite&#x27;s, as Google&#x27;s" in (tmp_path / "out/ablation.html").read_text()
+    assert (tmp_path / "out/encoders/net-1.keras").exists()
 
 
 def test_what_has_changed_is_done_again(tmp_path):

@@ -18,9 +18,10 @@ from captioning.models import merge
 from captioning.tokenizer import END, START, Tokenizer, read_tokenizer, wrap, write_tokenizer
 from core import disk, keras_files, machine
 from core.errors import InputError
-from encoders import extract, features_file, photographs
+from encoders import extract, features_file, onnx_file, photographs
 from tests.captioning.test_scores import by_nltk
 from tests.core.test_disk import write_old_captioner
+from tests.encoders import exported
 from tests.original import captioning as original
 
 DESCRIPTIONS = {
@@ -398,6 +399,25 @@ def test_step_1_warns_of_what_the_machine_lacks(folder, script, capsys, monkeypa
     printed = capsys.readouterr().out
     assert "warning: expected 0.00 GB on the disk of new/folder, found 0.00 GB" in printed
     assert "warning: expected 1.00 GB of memory, found 0.10 GB" in printed
+
+
+def test_step_5_takes_an_onnx_file_whose_features_the_captioner_knows(folder):
+    exported.write(folder / "bytes.onnx", kind=exported.BYTES)
+    encoder = onnx_file.convert(folder / "bytes.onnx", folder / "encoder.onnx", "map")
+    (path,) = folder.glob("model-*")
+    with pytest.raises(InputError, match="expected the features of the encoder"):
+        Describer(folder / "encoder.onnx", path)
+    found = captioner_file.read(path)
+    captioner_file.write(folder / "other.keras", found.model, found.tokenizer, {"encoder": encoder.fingerprint})
+    describer, paths = (
+        Describer(folder / "encoder.onnx", folder / "other.keras"),
+        photographs.list_photographs(folder / "Examples"),
+    )
+    captions, unreadable = describer.all_of(paths, beam=1)
+    assert {path: describer(path, beam=1)[0].text for path in paths} == {
+        path: caption.text for path, caption in captions.items()
+    }
+    assert len(captions) == len(paths) and not unreadable
 
 
 OTHERS = {  # versions that fit

@@ -31,11 +31,12 @@ from captioning.models import merge
 from captioning.tokenizer import Tokenizer, read_tokenizer, write_tokenizer
 from core import disk, keras_files, settings, training
 from core.errors import InputError
-from encoders import encoder_file, features_file, photographs
+from encoders import encoder_file, features_file, onnx_file, photographs
 from encoders.photographs import Unreadable
 from encoders.tensors import checkpoint
 from tests.conftest import ROOT, TOKEN, TRAIN, command, toy_encoder
 from tests.core.test_disk import write_old_captioner
+from tests.encoders import exported
 
 ADVICE = r"\b(check|choose|get|give|leave|lower|make|repeat|rename|run|save|see|take|train|use|wait|python -m)\b"
 PHOTOGRAPH = "Flicker8k_Dataset/photo0.png"
@@ -159,6 +160,8 @@ PUZZLES = (
 HDF5 = "jigsaw.to_hdf5 --size 16"
 SPLITS = "captioning.splits"
 NETWORK = "encoders.make --size 32 --network"
+ONNX = exported.network(kind=exported.BYTES).SerializeToString()
+ONNX_CARD = {"size": [8, 8], "mean": None, "deviation": None, "layout": "NCHW", "output": "classes"}
 ROWS = {
     # settings
     "no epochs": Row("2_train_IC_model --epochs 0", "expected --epochs between 1 and 2147483647, found 0"),
@@ -242,6 +245,8 @@ ROWS = {
     "a single permutation": Row(f"{PUZZLES} --permutations 1", "expected 2 to 362,880 permutations of nine tiles, found 1"),
     "no permutations": Row(f"{PUZZLES} --permutation-file none", "expected a file, found nothing at none"),
     "one folder of two to vote": Row(f"{PUZZLES} --knn-train labelled", "--knn-train and --knn-test go together"),
+    "an ONNX file without a grid": Row("1_data_preprocessor --encoder network.onnx --grid", "found an ONNX file that gives features; leave out --grid",
+        lambda folder: [write("network.onnx", ONNX)(folder), disk.write_json(folder / "network.json", ONNX_CARD)]),
     # the ablation
     "no encoder to compare": Row("6_ablation --encoders none.keras", r"expected an encoder at none\.keras, found nothing"),
     "two encoders of one name": Row("6_ablation --encoders a=encoder.keras a=encoder.keras", "different names for 2 encoders, found a"),
@@ -362,6 +367,7 @@ FOLDERS = ("core", "encoders", "captioning", "pretext", "simclr", "jigsaw")
 ELSEWHERE = {  # errors with a table of their own, in the tests of their modules
     "encoders/convert.py": "tests/encoders/test_convert.py",
     "encoders/evidence.py": "tests/encoders/test_evidence.py",
+    "encoders/onnx_file.py": "tests/encoders/test_onnx_file.py",
     "encoders/families/google.py": "tests/encoders/test_convert.py",
     "encoders/networks/convnext.py": "tests/encoders/test_convnext.py",
     "encoders/networks/loading.py": "tests/encoders/test_convert.py",
@@ -496,6 +502,9 @@ PARSERS = {
     "the tutorial's weights alone": (captioner_file.read, "alone.h5"),
     "the tutorial's archive": (captioner_file.read, "plain.keras"),
     "checkpoint of training": (training.read_checkpoint, "small.weights.h5"),
+    "ONNX": (lambda path: onnx_file.OnnxEncoder(path, disk.read_bytes(path), ONNX_CARD), "network.onnx"),
+    "how an ONNX file is fed": (lambda path: onnx_file.OnnxEncoder(path, ONNX, disk.read_json(path)), "network.json"),
+    "ONNX to convert": (lambda path: onnx_file.convert(path, path.with_name("out.onnx")), "network.onnx"),
     "checkpoint of torch": (checkpoint.read, "lightning.ckpt"),
     "odd checkpoint of the older form": (read_tensors, "odd_older.ckpt"),
     "whole model": (read_tensors, "whole.pt"),
@@ -520,6 +529,8 @@ def samples(world, tmp_path_factory) -> Path:
     disk.write_json(world / "karpathy.json", {"images": [image]})
     disk.write_text(world / "captions.txt", 'image,caption\na.jpg,"A ""big"" dog"\n')
     write_results(world / "captions.json", {"a": "dog"})
+    disk.write_bytes(world / "network.onnx", ONNX)
+    disk.write_json(world / "network.json", ONNX_CARD)
     for name in (
         "checkpoints/lightning.ckpt",
         "checkpoints/numbered.safetensors",

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import resource
+import shutil
 import struct
 import time
 import zipfile
@@ -12,11 +13,13 @@ import zlib
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
 import numpy as np
 import pytest
+from onnx import helper
 from PIL import Image
 
 import jigsaw.encoder
@@ -27,12 +30,13 @@ from captioning.models import merge
 from captioning.tokenizer import Tokenizer, read_tokenizer
 from core import keras_files, training
 from core.errors import InputError
-from encoders import convert, features_file, photographs
+from encoders import convert, features_file, onnx_file, photographs
 from encoders.decoded import load
 from encoders.photographs import Unreadable
 from encoders.tensors import checkpoint, tensor
 from tests.core.test_disk import write_old_captioner
 from tests.core.test_pickles import Runs
+from tests.encoders import exported
 
 GIGABYTE, SECOND = 1 << 30, 1.0
 MARK = "was_run"  # the file that a hostile one would make in the working folder
@@ -477,6 +481,124 @@ def test_safetensors_that_claim_more_than_they_hold(refused, tmp_path):
     refused(checkpoint.read, tmp_path / "model.safetensors", "number out of range")
     (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", 1 << 60) + b"{}")
     refused(checkpoint.read, tmp_path / "model.safetensors", "header")
+
+
+# ONNX files ------------------------------------------------------------------------------------------------------------
+
+
+def outwards(location: str, **more: str) -> Callable[[Any], None]:
+    """Say that the weights of a network, a few numbers, are in another file."""
+
+    def change(model: Any) -> None:
+        for weights in model.graph.initializer:
+            weights.ClearField("raw_data")
+            weights.data_location = 1
+            for key, value in {"location": location, **more}.items():
+                weights.external_data.add(key=key, value=value)
+
+    return change
+
+
+def node(kind: str, *, where: str = "", output: str = "classes", **options: Any) -> Callable[[Any], None]:
+    """Make a network's output by another node."""
+
+    def change(model: Any) -> None:
+        model.graph.node[-1].CopyFrom(
+            helper.make_node(kind, [model.graph.node[-1].input[0]], [output], domain=where, **options)
+        )
+
+    return change
+
+
+def endless(model: Any) -> None:
+    body = helper.make_graph([], "body", [], [])
+    model.graph.node.append(helper.make_node("Loop", ["", ""], ["more"], body=body))
+
+
+def functions(model: Any) -> None:
+    """Add functions of which each calls the one before ten times."""
+    for number in range(1, 30):
+        calls = [helper.make_node(f"f{number - 1}", ["a"], [f"b{call}"], domain="own") for call in range(10)]
+        opsets = [helper.make_opsetid("own", 1)]
+        model.functions.append(helper.make_function("own", f"f{number}", ["a"], ["b0"], calls, opsets))
+
+
+def crowd(model: Any) -> None:
+    for _ in range(60_000):
+        model.graph.node.add()
+
+
+def large(name: str, *dims: int) -> Callable[[Any], None]:
+    """Let a tensor claim other dimensions than its few numbers have."""
+    return lambda model: next(one for one in model.graph.initializer if one.name == name).dims.__setitem__(
+        slice(None), dims
+    )
+
+
+def filled(model: Any) -> None:
+    """Add a constant of four terabytes to what the output is."""
+    model.graph.initializer.append(helper.make_tensor("many", 7, [1], [1 << 40]))
+    model.graph.node[-1].output[0] = "before classes"
+    more = [
+        ("ConstantOfShape", ["many"], "filled"),
+        ("ReduceMax", ["filled"], "most"),
+        ("Add", ["before classes", "most"], "classes"),
+    ]
+    model.graph.node.extend(helper.make_node(kind, takes, [gives]) for kind, takes, gives in more)
+
+
+GRAPHS = {
+    "weights above": (outwards("../secret.bin"), "refused .*its own folder|in another file"),
+    "weights at the root": (outwards("/etc/hostname"), "refused .*its own folder|in another file"),
+    "weights behind a link": (outwards("link.bin"), "refused .*its own folder|in another file"),
+    "weights in memory": (outwards("*/_ORT_MEM_ADDR_/*", offset="4096", length="60"), "refused .*its own folder|in another file"),
+    "one file for all weights, again and again": (outwards("large.bin"), "would unpack to|in another file"),
+    "one file, read to its end again and again": (outwards("large.bin", length="-1"), "cannot be read|in another file"),
+    "weights after the end": (outwards("small.bin", offset="1" + "0" * 30), "cannot be read|in another file"),
+    "an operation of a library": (node("Run", where="library"), "cannot load"),
+    "a loop": (endless, "it has loops"),
+    "functions of functions": (functions, "loops, branches or functions"),
+    "many nodes": (crowd, "60,007 nodes are more than"),
+    "a kernel larger than the file": (large("kernel", 1 << 40, 3, 2, 2), "cannot load"),
+    "a kernel of no size": (large("kernel", -1, 3, 2, 2), "cannot load"),
+    "a constant larger than memory": (filled, "cannot run"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("pair", [False, True])
+def test_onnx_files(name, pair, refused, tmp_path):
+    change, message = GRAPHS[name]
+    (folder := tmp_path / "folder").mkdir()
+    (tmp_path / "secret.bin").write_bytes(bytes(900))
+    (folder / "link.bin").symlink_to(tmp_path / "secret.bin")
+    (folder / "small.bin").write_bytes(bytes(900))
+    with (folder / "large.bin").open("wb") as file:
+        file.truncate(1 << 24)  # of zeros, without room on the disk
+    onnx_file.convert(exported.write(tmp_path / "sound.onnx", kind=exported.BYTES), tmp_path / "warm" / "up.onnx")
+    model = exported.network(kind=exported.BYTES)
+    if "again and again" in name:
+        model.graph.initializer.extend([model.graph.initializer[0]] * 20)
+    change(model)
+    (folder / "network.onnx").write_bytes(model.SerializeToString())
+    shutil.copy(tmp_path / "warm" / "up.json", folder / "network.json")
+    read = onnx_file.read if pair else lambda path: onnx_file.convert(path, tmp_path / "out.onnx")
+    refused(read, folder / "network.onnx", message)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"size": [1 << 20, 1 << 20]}, {"size": [8, -8]}, {"size": 8}, {"mean": [10**400] * 3, "deviation": [1, 1, 1]}, {"layout": ["NCHW"]}, {"output": None}],
+)  # fmt: skip
+def test_what_an_onnx_file_is_said_to_take(changed, refused, tmp_path):
+    out = tmp_path / "network.onnx"
+    onnx_file.convert(exported.write(tmp_path / "sound.onnx", kind=exported.BYTES), out)
+    out.with_suffix(".json").write_text(json.dumps(json.loads(out.with_suffix(".json").read_text()) | changed))
+    refused(
+        lambda card: onnx_file.read(card.with_suffix(".onnx")),
+        out.with_suffix(".json"),
+        "expected how network.onnx is fed",
+    )
 
 
 # Networks, listings ----------------------------------------------------------------------------------------------------
