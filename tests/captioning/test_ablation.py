@@ -21,7 +21,7 @@ from captioning.captions import read_results
 from captioning.pages import ablation_page
 from core import disk, keras_files
 from core.errors import InputError
-from encoders import convert, features_file
+from encoders import convert, encoder_file, features_file
 from tests.captioning.test_gallery import Page
 from tests.encoders import exported
 from tests.encoders.conftest import CHECKPOINTS
@@ -282,31 +282,36 @@ def test_mistakes_are_told_before_the_work(tmp_path):
     assert not list((tmp_path / "out").glob("plain-*"))
 
 
-def test_encoders_of_every_form_are_compared_and_explained(tmp_path, capsys):
+def test_onnx_files_are_encoders_and_the_page_says_what_they_are(tmp_path):
     write_world(tmp_path)
-    write_encoder(tmp_path / "plain.keras", 4)
     exported.write(tmp_path / "bytes.onnx", kind=exported.BYTES)
     exported.write(tmp_path / "floats.onnx")
-    pair = f"--checkpoint {tmp_path}/bytes.onnx --out {tmp_path}/pair.onnx --output map"
-    convert.main(pair.split())
-    command = rf"--mean and --deviation .*; convert it with python -m encoders.convert --checkpoint {tmp_path}/floats.onnx --out floats.onnx"
-    with pytest.raises(InputError, match=command):
-        STEP.main(options(tmp_path, f"{tmp_path}/plain.keras", f"{tmp_path}/floats.onnx"))
-    given = [f"{tmp_path}/{name}" for name in ("plain.keras", "pair.onnx", "bytes.onnx")]
-    words = options(tmp_path, *given, f"net 1={CHECKPOINTS}/efficientnet-lite0.pth")
-    place = words.index("--labelled")
-    STEP.main([*words[:place], *words[place + 2 :], "--seeds", "1", "--epochs", "1"])
+    convert.main(f"--checkpoint {tmp_path}/bytes.onnx --out {tmp_path}/pair.onnx --output map".split())
+    command = f"convert it with python -m encoders.convert --checkpoint {tmp_path}/floats.onnx --out floats.onnx"
+    with pytest.raises(InputError, match=f"give --mean and --deviation .*{command}"):
+        STEP.main(options(tmp_path, f"{tmp_path}/pair.onnx", f"{tmp_path}/floats.onnx"))
+    STEP.main([*options(tmp_path, f"{tmp_path}/pair.onnx", f"{tmp_path}/bytes.onnx"), "--seeds", "1", "--epochs", "1"])
     rows = {row[1]: row[3:-1] for row in csv.reader((tmp_path / "out/ablation.csv").open()) if row[0] == "encoder"}
-    assert rows["family"] == ["", "ONNX", "ONNX", "Google's EfficientNet-lite"]
-    assert rows["network"] == ["", "small", "small", "EfficientNet-lite0"]
-    assert rows["checkpoint"][2:] == ["bytes.onnx, an ONNX file by tests", "efficientnet-lite0.pth, a torch archive"]
-    assert rows["parameters"][1:3] == ["65", "265"] and rows["D"] == ["4", "5", "40", "128"]
-    assert rows["normalisation"][1] == "none: the graph takes bytes, and does it itself"
-    assert rows["normalisation"][3].startswith(
-        "mean 0.498 0.498 0.498, standard deviation 0.502 0.502 0.502: EfficientNet-lite's"
+    assert rows["family"] == ["ONNX"] * 2 and rows["network"] == ["small"] * 2
+    assert rows["checkpoint"] == ["bytes.onnx, an ONNX file by tests"] * 2
+    assert rows["parameters"] == ["65", "265"] and rows["D"] == ["5", "40"]
+    assert rows["normalisation"] == ["none: the graph takes bytes, and does it itself"] * 2
+    assert "the graph takes bytes" in (tmp_path / "out/ablation.html").read_text()
+
+
+def test_a_checkpoint_that_needs_nothing_told_is_converted_and_explained(tmp_path):
+    write_world(tmp_path)
+    path = study.as_file("net 1", CHECKPOINTS / "efficientnet-lite0.pth", tmp_path, tmp_path / "photographs")
+    found, scales = (
+        study.describe(path, encoder_file.read(path)),
+        "mean 0.498 0.498 0.498, standard deviation 0.502 0.502 0.502",
     )
-    assert "EfficientNet-lite&#x27;s, as Google&#x27;s" in (tmp_path / "out/ablation.html").read_text()
-    assert (tmp_path / "out/encoders/net-1.keras").exists()
+    assert path == tmp_path / "net-1.keras" and found["parameters"] == 57_664 and found["D"] == 128
+    assert found["checkpoint"] == "efficientnet-lite0.pth, a torch archive"
+    assert found["family"] == "Google's EfficientNet-lite" and found["network"] == "EfficientNet-lite0"
+    assert found["normalisation"].startswith(
+        f"{scales}: EfficientNet-lite's, as Google's EfficientNet-lite feeds its networks"
+    )
 
 
 def test_what_has_changed_is_done_again(tmp_path):
