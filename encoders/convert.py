@@ -95,7 +95,8 @@ def write(path: Path, out: Path, told: Told = Told(), output: str | None = None)
                 f"expected options of ONNX files with {path}, found --{given[0].replace('_', '-')}: leave it away"
             )
         normalisation = told.normalisation() or (None, None, None)
-        onnx_file.convert(path, out, output, told.size, *normalisation[1:])
+        encoder = onnx_file.convert(path, out, output, told.size, *normalisation[1:])
+        encoder_file.say_written(out, encoder, path.name)
         return
     if output is not None:
         raise InputError(f"expected --output with an ONNX file, found it with {path}: leave it away")

@@ -53,6 +53,11 @@ def read(path: Path) -> Encoder:
 def write(path: Path, model: keras.Model, name: str, *, bits: int = 24) -> None:
     """Write an encoder, and say what was written."""
     keras_files.write(path, model, bits=bits)
+    say_written(path, model, name)
+
+
+def say_written(path: Path, model: Encoder, name: str) -> None:
+    """Print what was written."""
     print(f"wrote {path}: {name}, {describe(model)}, {path.stat().st_size / 1e6:.1f} MB")
 
 

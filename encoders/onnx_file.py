@@ -142,9 +142,6 @@ def convert(
         "normalisation": known,
     }
     disk.update_json(out.with_suffix(".json"), about | card)
-    print(
-        f"wrote {out}: {source.name}, {' x '.join(map(str, encoder.input_shape[1:]))} -> {encoder.output_shape[-1]}, {len(data) / 1e6:.1f} MB"
-    )
     return encoder
 
 

@@ -547,7 +547,7 @@ def filled(model: Any) -> None:
     model.graph.node.extend(helper.make_node(kind, takes, [gives]) for kind, takes, gives in more)
 
 
-GRAPHS = {
+NETWORKS = {
     "weights above": (outwards("../secret.bin"), "refused .*its own folder|in another file"),
     "weights at the root": (outwards("/etc/hostname"), "refused .*its own folder|in another file"),
     "weights behind a link": (outwards("link.bin"), "refused .*its own folder|in another file"),
@@ -565,10 +565,10 @@ GRAPHS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("pair", [False, True])
 def test_onnx_files(name, pair, refused, tmp_path):
-    change, message = GRAPHS[name]
+    change, message = NETWORKS[name]
     (folder := tmp_path / "folder").mkdir()
     (tmp_path / "secret.bin").write_bytes(bytes(900))
     (folder / "link.bin").symlink_to(tmp_path / "secret.bin")

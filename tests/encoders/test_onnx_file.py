@@ -157,14 +157,22 @@ def test_other_files_and_names_are_refused(tmp_path):
         main(tmp_path, *TOLD)
 
 
-def test_a_graph_that_takes_only_one_photograph_is_named(tmp_path):
+def test_a_graph_for_one_photograph_alone_is_named(tmp_path):
     shape = helper.make_node("Constant", [], ["shape"], value_ints=[1, 5])
-    encoder = converted(
-        tmp_path, *TOLD, "--output", "one", more=[shape, helper.make_node("Reshape", ["features", "shape"], ["one"])]
-    )
-    assert extract.Network(encoder, batch_size=1)(PHOTOGRAPHS).shape == (5, 5)
-    with pytest.raises(InputError, match=r"cannot run .*encoder.onnx on photographs .*; give --batch-size 1"):
-        encoder(PHOTOGRAPHS)
+    for kind, takes, told, message in (
+        ("Reshape", ["features", "shape"], {}, r"cannot run .*encoder\.onnx on photographs .*; give --batch-size 1"),
+        (
+            "ReduceMean",
+            ["features"],
+            {"axes": [0]},
+            r"expected \(5, 5\) of .*encoder\.onnx, found \(1, 5\); give --batch-size 1",
+        ),
+    ):
+        more = [shape, helper.make_node(kind, takes, ["one"], **told)]
+        encoder = converted(tmp_path, *TOLD, "--output", "one", more=more)
+        assert extract.Network(encoder, batch_size=1)(PHOTOGRAPHS).shape == (5, 5)
+        with pytest.raises(InputError, match=message):
+            encoder(PHOTOGRAPHS)
 
 
 @pytest.mark.parametrize("library", ["onnx", "onnxruntime"])
