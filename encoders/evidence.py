@@ -77,14 +77,14 @@ def decide(build: Build, found: Found, told: Told, configuration: Mapping[str, A
     if len(ways) > 1:
         way = _choose(build, found, ways, told.photographs, min(distances, key=distances.get))
     if given:
-        doubtful = statistics.contradict(distances, given)
-        normalisation, how = (
-            given,
-            given.name + (f"; warning: the batch normalisations are {_seen(distances)}" if doubtful else ""),
-        )
+        normalisation, how = given, given.name
+        if statistics.contradict(distances, given):
+            how += f"; warning: the batch normalisations are {_seen(distances)}"
     else:
         normalisation, how = _normalisation(found.project, way, distances)
-        if way.normalisation not in (None, normalisation) and not size:  # not as the project's networks are
+        if (
+            way.stem and way.normalisation not in (None, normalisation) and not size
+        ):  # not as the project's networks are
             way = way._replace(size=STEMS[way.stem].size)
     print(f"size: {way.size} x {way.size}" + ("" if told.size else ", usual for such networks; --size takes another"))
     known = f"{normalisation}: {how}"
@@ -181,7 +181,9 @@ def _normalisation(project: Project, way: Preprocessing, distances: Distances) -
         return settled, f"{settled.name}, by the batch normalisations: {_seen(distances)}"
     raise InputError(
         f"expected to know how the network wants its photographs, found no project that says it, and batch normalisations "
-        f"{_seen(distances) or 'nowhere'}: give --mean and --deviation, or --photographs with some 50 photographs"
+        f"{_seen(distances) or 'nowhere'}: give --mean and --deviation"
+        + ", or --photographs with some 50 photographs"
+        * bool(distances)
     )
 
 
