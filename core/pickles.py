@@ -1,7 +1,7 @@
 """Pickles from strangers, read without running anything that they name.
 
-Only builtin values, float arrays and the old Keras `Tokenizer` are understood. The classes that such pickles name are replaced by small stand-ins,
-made anew for each file; any other name is refused before it is looked up. The pure-Python unpickler is used because its memory grows with the
+Only builtin values, float arrays and the old Keras `Tokenizer` are understood. The classes that such pickles name are replaced by small stand-ins;
+any other name is refused before it is looked up. The pure-Python unpickler is used because its memory grows with the
 file alone, whatever indices and lengths the file claims.
 """
 
@@ -9,7 +9,7 @@ import io
 import math
 import pickle
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -178,64 +178,71 @@ class _Values(Reader):
         raise pickle.UnpicklingError("it refers to objects outside the file; nothing was run")
 
 
-def _stand_ins() -> Mapping[tuple[str, str], Any]:
-    """Return what each allowed name stands for, made anew so that no file can change what the next one meets."""
+class _Dtype:
+    def __init__(self, kind: str, align: bool = False, copy: bool = False):
+        self.dtype = FLOATS[kind.lstrip("<=|")]
 
-    class Dtype:
-        def __init__(self, kind: str, align: bool = False, copy: bool = False):
-            self.dtype = FLOATS[kind.lstrip("<=|")]
+    def __setstate__(self, state: tuple) -> None:
+        self.dtype = self.dtype.newbyteorder({"|": "="}.get(state[1], state[1]))
 
-        def __setstate__(self, state: tuple) -> None:
-            self.dtype = self.dtype.newbyteorder({"|": "="}.get(state[1], state[1]))
 
-    class Array:
-        """Both `numpy.ndarray` itself (its shape, type and bytes) and the empty array that `_reconstruct` fills later."""
+class _Array:
+    """Both `numpy.ndarray` itself (its shape, type and bytes) and the empty array that `_reconstruct` fills later."""
 
-        def __init__(self, shape: tuple, dtype: Any, data: bytes = b""):
-            self.value = _array(shape, dtype, data) if data else None
+    def __init__(self, encode: Callable[[str, str], bytes], shape: tuple, dtype: Any, data: bytes = b""):
+        self.encode = encode
+        self.value = self._made(shape, dtype, data) if data else None
 
-        def __setstate__(self, state: tuple) -> None:
-            _, shape, dtype, fortran, data = state
-            self.value = _array(shape, dtype, data, "F" if fortran else "C")
+    def __setstate__(self, state: tuple) -> None:
+        _, shape, dtype, fortran, data = state
+        self.value = self._made(shape, dtype, data, "F" if fortran else "C")
 
-    def _array(shape: tuple, dtype: Any, data: bytes, order: str = "C") -> np.ndarray:
-        dtype = (Dtype(dtype) if isinstance(dtype, str) else dtype).dtype
+    def _made(self, shape: tuple, dtype: Any, data: bytes | str, order: str = "C") -> np.ndarray:
+        dtype = (_Dtype(dtype) if isinstance(dtype, str) else dtype).dtype
         if isinstance(data, str):
-            data = encode(data, "latin1")  # protocol 2 and older, written by Python 2
+            data = self.encode(data, "latin1")  # protocol 2 and older, written by Python 2
         if math.prod(plausible(shape)) * dtype.itemsize != len(data):
             raise pickle.UnpicklingError(f"an array of shape {shape} and type {dtype} has {len(data)} bytes")
         return np.frombuffer(data, dtype).reshape(shape, order=order)
 
-    def from_buffer(data: bytes, dtype: Any, shape: tuple, order: str) -> Array:
-        array = Array(shape, dtype)
-        array.__setstate__((1, shape, dtype, order == "F", data))
-        return array
 
-    @cache  # so that a text that is asked for a million times is there once
-    def encode(text: str, encoding: str) -> bytes:
-        return text.encode({"latin1": "latin1", "latin-1": "latin1"}[encoding])
+class _Tokenizer:
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state)
 
-    def dictionary(factory: Any = None) -> dict:
-        return {}  # its items follow
 
-    class Tokenizer:
-        def __setstate__(self, state: dict) -> None:
-            vars(self).update(state)
+def _encode(text: str, encoding: str) -> bytes:
+    return text.encode({"latin1": "latin1", "latin-1": "latin1"}[encoding])
+
+
+def _dictionary(factory: Any = None) -> dict:
+    return {}  # its items follow
+
+
+def _stand_ins() -> Mapping[tuple[str, str], Any]:
+    """Return what each allowed name stands for in one file."""
+    encode = cache(_encode)  # so that a text that is asked for a million times is there once
+    array = partial(_Array, encode)
+
+    def from_buffer(data: bytes, dtype: Any, shape: tuple, order: str) -> _Array:
+        made = array(shape, dtype)
+        made.__setstate__((1, shape, dtype, order == "F", data))
+        return made
 
     allowed = {
-        ("numpy", "ndarray"): Array,
-        ("numpy", "dtype"): Dtype,
+        ("numpy", "ndarray"): array,
+        ("numpy", "dtype"): _Dtype,
         ("_codecs", "encode"): encode,
-        ("collections", "OrderedDict"): dictionary,
-        ("collections", "defaultdict"): dictionary,
+        ("collections", "OrderedDict"): _dictionary,
+        ("collections", "defaultdict"): _dictionary,
         ("builtins", "int"): "int",
         ("__builtin__", "int"): "int",
         ("__builtin__", "long"): "int",
     }
     for core in ("numpy.core", "numpy._core"):
-        allowed[f"{core}.multiarray", "_reconstruct"] = lambda kind, shape, code: Array(shape, "f4")
+        allowed[f"{core}.multiarray", "_reconstruct"] = lambda kind, shape, code: array(shape, "f4")
         allowed[f"{core}.numeric", "_frombuffer"] = from_buffer
-    return allowed | {(module, "Tokenizer"): Tokenizer for module in KERAS_TOKENIZERS}
+    return allowed | {(module, "Tokenizer"): _Tokenizer for module in KERAS_TOKENIZERS}
 
 
 def _plain(value: Any) -> Any:
