@@ -1,6 +1,6 @@
 """The containers of published checkpoints: each gives the network's tensors by the names of its `state_dict`, and runs nothing.
 
-The torch fixtures come from the real PyTorch: tests/fixtures/make_checkpoints.py.
+The torch fixtures come from the real PyTorch: tests/fixtures/make.
 """
 
 import errno

@@ -1,6 +1,6 @@
 """Published checkpoints: the features equal those of the framework that wrote the file, and no file is trusted.
 
-The fixtures come from the real PyTorch and the real TensorFlow: tests/fixtures/make_checkpoints.py.
+The fixtures come from the real PyTorch and the real TensorFlow: tests/fixtures/make.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""EfficientNet-lite0: the features equal those of the code that published it (tests/fixtures/make_checkpoints.py)."""
+"""EfficientNet-lite0: the features equal those of the code that published it (tests/fixtures/make/published.py)."""
 
 import dataclasses
 
