@@ -76,19 +76,14 @@ def decide(build: Build, found: Found, told: Told, configuration: Mapping[str, A
     way = ways[0]
     if len(ways) > 1:
         way = _choose(build, found, ways, told.photographs, min(distances, key=distances.get))
-    if given:
-        normalisation, how = given, given.name
-        if statistics.contradict(distances, given):
-            how += f"; warning: the batch normalisations are {_seen(distances)}"
-    else:
-        normalisation, how = _normalisation(found.project, way, distances)
-        if (
-            way.stem and way.normalisation not in (None, normalisation) and not size
-        ):  # not as the project's networks are
-            way = way._replace(size=STEMS[way.stem].size)
+    normalisation, how = (given, given.name) if given else _normalisation(found.project, way, distances)
+    if (
+        way.stem and not given and not size and way.normalisation not in (None, normalisation)
+    ):  # not as the project's are
+        way = way._replace(size=STEMS[way.stem].size)
     print(f"size: {way.size} x {way.size}" + ("" if told.size else ", usual for such networks; --size takes another"))
-    known = f"{normalisation}: {how}"
-    print(f"normalisation: {known}")
+    print(f"normalisation: {normalisation}: {how}{_agreement(distances, normalisation)}")
+    known = f"{normalisation}: {how}" if given else how
     way = way._replace(normalisation=normalisation, known=known, v1_strides=_strides(found, way, told.v1_strides))
     return _pooled(found, way, told)
 
@@ -167,24 +162,34 @@ def _normalisation(project: Project, way: Preprocessing, distances: Distances) -
 
     :raises InputError: they do not say enough.
     """
-    nearest = sorted(distances, key=distances.get)
-    if way.normalisation and not (nearest and distances[nearest[0]] <= statistics.FITS):
-        silent = "; the batch normalisations fit nothing that is known" if nearest else ""
-        return way.normalisation, f"{way.normalisation.name}, as {project.name} feeds its networks{silent}"
+    nearest = min(distances.values(), default=float("inf"))
+    if way.normalisation and nearest > statistics.FITS:
+        return way.normalisation, f"{way.normalisation.name}, as {project.name} feeds its networks"
     claims = [(way.normalisation, statistics.FACTOR, f"as {project.name} feeds its networks")]
     if way.stem == "imagenet":
         claims.append((IMAGENET, HABIT, "usual for such networks"))
     for claim, limit, reason in claims:
-        if claim and distances[claim] <= limit * distances[nearest[0]] <= limit * statistics.FITS:
-            return claim, f"{claim.name}, {reason}; the batch normalisations agree: {_seen(distances)}"
-    if nearest and (settled := statistics.settled(distances)):
-        return settled, f"{settled.name}, by the batch normalisations: {_seen(distances)}"
+        if claim and distances[claim] <= limit * nearest <= limit * statistics.FITS:
+            return claim, f"{claim.name}, {reason}"
+    if distances and (settled := statistics.settled(distances)):
+        return settled, f"{settled.name}, by the batch normalisations"
     raise InputError(
         f"expected to know how the network wants its photographs, found no project that says it, and batch normalisations "
         f"{_seen(distances) or 'nowhere'}: give --mean and --deviation"
         + ", or --photographs with some 50 photographs"
         * bool(distances)
     )
+
+
+def _agreement(distances: Distances, normalisation: Normalisation) -> str:
+    """Return in words whether the batch normalisations speak for a normalisation; nothing if there are none."""
+    if not distances:
+        return ""
+    if min(distances.values()) > statistics.FITS:
+        return "; the batch normalisations fit nothing that is known"
+    if statistics.contradict(distances, normalisation):
+        return f"; warning: the batch normalisations are {_seen(distances)}"
+    return f"; the batch normalisations agree: {_seen(distances)}"
 
 
 def _seen(distances: Distances) -> str:

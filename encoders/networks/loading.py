@@ -30,7 +30,7 @@ class Preprocessing(NamedTuple):
     v1_strides: bool | None = False
     pool: Pool | None = None  # of a Vision Transformer: which of its tokens are the feature
     heads: int | None = None  # of a Vision Transformer
-    known: str = ""  # the normalisation in words, and how it is known
+    known: str = ""  # which normalisation it is, and how it is known
 
 
 class Project(NamedTuple):
