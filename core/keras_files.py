@@ -12,6 +12,7 @@ import math
 import re
 import tempfile
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -71,8 +72,7 @@ def _compact(path: Path, bits: int) -> None:
             if isinstance(item, h5py.Group):
                 copied = new.require_group(name)
             else:
-                options = {"compression": "gzip", "shuffle": True} if item.shape else {}
-                copied = new.create_dataset(name, data=_rounded(item[()], bits), **options)
+                copied = _compressed(new, name, _rounded(item[()], bits))
             copied.attrs.update(item.attrs)
 
         new.attrs.update(old.attrs)
@@ -82,12 +82,27 @@ def _compact(path: Path, bits: int) -> None:
             archive.writestr(name, data)
 
 
+def _compressed(file: h5py.File, name: str, array: np.ndarray) -> h5py.Dataset:
+    """Store an array as one chunk, compressed as HDF5's own filters do, but by runs: weights hold no other repetitions."""
+    if array.size < 2:
+        return file.create_dataset(name, data=array)
+    dataset = file.create_dataset(name, array.shape, array.dtype, chunks=array.shape, compression="gzip", shuffle=True)
+    planes = np.ascontiguousarray(array).view(np.uint8).reshape(-1, array.itemsize).T  # first bytes, second bytes, ...
+    deflate = zlib.compressobj(9, strategy=zlib.Z_RLE)
+    dataset.id.write_direct_chunk((0,) * array.ndim, deflate.compress(planes.tobytes()) + deflate.flush())
+    return dataset
+
+
 def _rounded(array: np.ndarray, bits: int) -> np.ndarray:
-    """Round float32 numbers to `bits` significant bits, for any exponent. Other types are not changed."""
-    if array.dtype != np.float32:
+    """Round float32 numbers to `bits` significant bits, halves to even, for any exponent. Other types are not changed.
+
+    Halves are frequent in weights that were rounded before. Always upwards, they would make all weights larger.
+    """
+    if array.dtype != np.float32 or bits == 24:
         return array
-    unit = 1 << (24 - bits)
-    return ((array.view(np.uint32) + np.uint32(unit // 2)) & np.uint32(2**32 - unit)).view(np.float32)
+    unit, numbers = 1 << (24 - bits), array.view(np.uint32)
+    odd = numbers // np.uint32(unit) % 2
+    return ((numbers + np.uint32(unit // 2 - 1) + odd) & np.uint32(2**32 - unit)).view(np.float32)
 
 
 def fingerprint(model: keras.Model) -> str:
