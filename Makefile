@@ -29,7 +29,7 @@ lint: setup  ## check the code's form
 	.venv/bin/ruff format --check .
 
 test: setup lint  ## run every test, three at a time (FLICKR8K=DIR: those on real data too)
-	.venv/bin/python -m pytest -n 3 --dist loadfile
+	.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 soak: setup  ## kill each long script KILLS=12 times at random moments, fuzz the parsers for MINUTES=20, and count
 	SOAK_KILLS=$(or $(KILLS),12) SOAK_MINUTES=$(or $(MINUTES),20) FUZZ=100 .venv/bin/python -m pytest \

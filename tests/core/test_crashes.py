@@ -1,4 +1,4 @@
-"""Each long-working script is killed twice, stopped with Ctrl-C and run into a full disk: the same command then ends as if undisturbed.
+"""Each long-working script is killed, stopped with Ctrl-C and run into a full disk: the same command then ends as if undisturbed.
 
 A disturbance comes where a file is about to be made durable (`os.fsync`): written under its temporary name, not yet under its final one.
 """
@@ -96,9 +96,10 @@ SCRIPTS = {
     "6": Work(
         "6_ablation --encoders encoder.keras --epochs 2 --seeds 1 --batch-size 2 --out out",
         ("*/features.pkl", "*/seed-0/history.csv", "*/seed-0/captions.json"),
-        (4, 4, 6),
+        (4, 6),
     ),
 }
+OFTEN = [name for name in SCRIPTS if KILLS or name not in ("supervised", "jigsaw")]  # these train as simclr does
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +117,7 @@ def run() -> Iterator[Callable]:
         nursery.stdin.close()
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("name", OFTEN)
 def test_a_disturbed_script_ends_as_if_undisturbed(name, run, world, tmp_path):
     work = SCRIPTS[name]
     whole, parts = (shutil.copytree(world, tmp_path / part) for part in ("whole", "parts"))
