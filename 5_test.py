@@ -38,7 +38,7 @@ class Settings:
     """Captioner: a file, or a folder whose captioner with the lowest val_loss is taken."""
     tokenizer: Path = Path("tokenizer.pkl")
     """The captioner's vocabulary, from step 4. It is read only for captioners that have none of their own (.h5)."""
-    encoder: Path = Path("Pre-trained/simclr_encoder.keras")
+    encoder: Path = Path("Pre-trained/distilled_encoder.keras")
     """The encoder whose features the captioner was trained on."""
     beam: settings.Count = 1
     """Beam width. 1 is greedy search; captions of 3 to 5 often read better."""
@@ -69,7 +69,7 @@ def own_or_shipped(config: Settings) -> Settings:
     if named or any(config.model.glob("model-ep*")):
         return config
     print(f"no captioner of yours is here: using the one in {SHIPPED.name}/; {QUALITY}")
-    names = {"model": "captioner.keras", "tokenizer": "tokenizer.pkl", "encoder": "simclr_encoder.keras"}
+    names = {"model": "captioner.keras", "tokenizer": "tokenizer.pkl", "encoder": "distilled_encoder.keras"}
     return replace(config, **{setting: SHIPPED / name for setting, name in names.items()})
 
 

@@ -1,6 +1,6 @@
 """Step 6: compare encoders. Each goes through steps 1 to 3 with several captioners, and one table compares them all.
 
-    python 6_ablation.py --encoders untrained=untrained.keras simclr=Pre-trained/simclr_encoder.keras --labelled imagenette
+    python 6_ablation.py --encoders untrained=untrained.keras simclr=Pre-trained/simclr_260_encoder.keras --labelled imagenette
 
 Reads what steps 1 and 2 read, and encoders: .keras files, .onnx files with their .json, and checkpoints whose conversion needs nothing
 told. FILE.json beside an encoder's file may hold its "pretext task" and "data". Writes, into --out:
@@ -29,7 +29,7 @@ class Settings:
     """Edit these here, or override them on the command line."""
 
     # Data
-    encoders: tuple[str, ...] = ("Pre-trained/simclr_encoder.keras",)
+    encoders: tuple[str, ...] = ("Pre-trained/distilled_encoder.keras",)
     """Encoder files or checkpoints, each as FILE or NAME=FILE. The others are compared with the first."""
     photographs: Path = Path("Flicker8k_Dataset")
     """Folder of photographs."""

@@ -4,7 +4,7 @@
 
 Reads Pre-trained/, a run of the demo, of step 6 and of jigsaw.main; a picture whose run is not named stays as it is. Writes, beside this file:
     examples.png                                                 what the shipped captioner says of the photographs in Examples/
-    simclr_curves.png, simclr_views.png, simclr_neighbours.png   the shipped encoder's training, views and neighbours
+    simclr_curves.png, simclr_views.png, simclr_neighbours.png   the training of docs/recipes/simclr.sh, views, the shipped encoder's neighbours
     pipeline.png, gallery.png, demo_ablation.png                 the steps, and captions, of the demo's first new scenes; its table
     ablation.png                                                 the table of a run of step 6
     puzzle.png                                                   puzzles of drawn scenes, and the run's answers
@@ -68,8 +68,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def draw_simclr() -> None:
-    """Draw what the shipped encoder's training was, from its log, and its views and neighbours of drawn scenes."""
-    network = Network(encoder_file.read(TRAINED / "simclr_encoder.keras"))
+    """Draw the log of docs/recipes/simclr.sh, and the views and the shipped encoder's neighbours of drawn scenes."""
+    network = Network(encoder_file.read(TRAINED / "simclr_260_encoder.keras"))
     pixels = drawn(600, network.height)
     draw_curves(FOLDER / "simclr_curves.png", history(), ("loss",), ("accuracy", "spread", "knn"))
     watch.draw_views(FOLDER / "simclr_views.png", pixels, Recipe(64, 0.2, 0.5, blur=0.2), seed=0, count=12)
@@ -78,15 +78,15 @@ def draw_simclr() -> None:
 
 def draw_examples(path: Path) -> None:
     """Draw the photographs of Examples/ with the shipped captioner's captions below, as step 5 gives them."""
-    describer = Describer(TRAINED / "simclr_encoder.keras", TRAINED / "captioner.keras")
+    describer = Describer(TRAINED / "distilled_encoder.keras", TRAINED / "captioner.keras")
     captions, _ = describer.all_of(photographs.list_photographs(EXAMPLES), beam=1)
     shown = [(np.asarray(photographs.open_rgb(photograph)), caption.text) for photograph, caption in captions.items()]
     pictures_above_captions(path, shown, 3)
 
 
 def history() -> dict[str, list[float]]:
-    """Return the log of the shipped encoder's training."""
-    rows = list(csv.DictReader(disk.read_text(TRAINED / "simclr_history.csv").splitlines()))
+    """Return the log of docs/recipes/simclr.sh."""
+    rows = list(csv.DictReader(disk.read_text(FOLDER.parent / "results" / "simclr_history.csv").splitlines()))
     return {name: [float(row[name]) for row in rows] for name in rows[0]}
 
 

@@ -9,7 +9,7 @@ set -euo pipefail
 
 dir=${1:?say: bash docs/recipes/flickr8k.sh DIR [OUT] [ENCODER]}
 out=${2:-flickr8k-run}
-encoder=${3:-Pre-trained/simclr_encoder.keras}
+encoder=${3:-Pre-trained/distilled_encoder.keras}
 
 photographs=$dir/Flicker8k_Dataset
 for name in Flicker8k_Dataset Flickr8k_Dataset Images; do

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Pre-trained/jigsaw_full_encoder.keras and jigsaw_single_encoder.keras: jigsaw puzzles of 13,148 photographs.
+# jigsaw_full_encoder.keras and jigsaw_single_encoder.keras: jigsaw puzzles of 13,148 photographs.
 #
 #     bash docs/recipes/jigsaw.sh
 #
@@ -12,5 +12,5 @@ python -m jigsaw.to_hdf5 --photographs Flicker8k_Dataset imagenette/train --only
   --size 128 --out photographs.h5
 python -m jigsaw.main --photographs photographs.h5 --network resnet18 --size 128 --batch-size 128 --optimizer adamw --grey 0.5 \
   --epochs 38 --patience 38 --out jigsaw_run
-python -m jigsaw.encoder --run jigsaw_run --mode full --bits 8 --out Pre-trained/jigsaw_full_encoder.keras
-python -m jigsaw.encoder --run jigsaw_run --mode single --bits 11 --out Pre-trained/jigsaw_single_encoder.keras
+python -m jigsaw.encoder --run jigsaw_run --mode full --bits 8 --out jigsaw_full_encoder.keras
+python -m jigsaw.encoder --run jigsaw_run --mode single --bits 11 --out jigsaw_single_encoder.keras

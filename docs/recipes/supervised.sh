@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Pre-trained/supervised_encoder.keras: the same network, trained with the labels of ten classes.
+# supervised_encoder.keras: the same network, trained with the labels of ten classes.
 #
 #     bash docs/recipes/supervised.sh
 #
@@ -8,4 +8,4 @@
 set -euo pipefail
 
 python -m pretext.supervised --photographs imagenette/train --batch-size 128 --learning-rate 0.16 --epochs 140 --out supervised_run
-python -m pretext.export --run supervised_run --size 128 --bits 11 --out Pre-trained/supervised_encoder.keras
+python -m pretext.export --run supervised_run --size 128 --bits 11 --out supervised_encoder.keras
