@@ -39,6 +39,8 @@ class Settings:
     """List of the photographs to caption and score. The original used dev too, although its comments say test."""
     candidates: Path | None = None
     """Score the captions of this captions.json instead of a captioner's."""
+    against: Path | None = None
+    """Compare with the captions of this captions.json, photograph by photograph. docs/results/ has those of each table."""
     out: Path = Path()
     """Folder for what is written."""
 
@@ -64,8 +66,9 @@ def score(config: Settings) -> None:
         captions = checks.pick(read_results(config.candidates, described), test, "caption", config.candidates)
     else:
         captions, unfinished = describe(config.model, config.features, train, test, config.descriptions, config.beam)
+    others = config.against and checks.pick(read_results(config.against, described), test, "caption", config.against)
     known = {"split": splits.describe(config.test_images), "beam": None if config.candidates else config.beam}
-    report.write(config.out, captions, unfinished, train, test, references, **known)
+    report.write(config.out, captions, unfinished, train, test, references, others, **known)
 
 
 def read_references(described: Captions, test: Captions, config: Settings) -> Captions | None:

@@ -8,7 +8,7 @@ from typing import Any
 from captioning.captions import write_results
 from captioning.cleaning import MOST, clean, dropped
 from captioning.metrics.text import Text
-from captioning.scores import CLEANED, METRIC_NAMES, SEED, STANDARD, Protocol, best_constant, evaluate
+from captioning.scores import CLEANED, METRIC_NAMES, SEED, STANDARD, Judge, Protocol, best_constant, compare, evaluate
 from captioning.tokenizer import START, wrap
 from core.disk import write_json
 
@@ -19,6 +19,8 @@ LINES = {
     "interval": "95% interval",
     "system among persons": "these, one reference fewer",
     "person": "a person, against the others",
+    "difference": "difference to the others'",
+    "interval of the difference": "its 95% interval, paired",
 }
 
 Texts = Mapping[str, Sequence[str]]  # image id -> descriptions or captions
@@ -30,6 +32,7 @@ def make(
     train: Texts,
     references: Texts | None,
     unfinished: Collection[str],
+    others: Mapping[str, str] | None = None,
 ) -> dict:
     """Return the scores of captions in all protocols, beside floor and ceiling, and what `remarks` reports.
 
@@ -38,13 +41,17 @@ def make(
     :param train: the cleaned descriptions that the captioner saw; the constant caption is one of them.
     :param references: the captions as people wrote them; without them the standard protocol is left out.
     :param unfinished: ids of the photographs whose caption has no end token.
+    :param others: another system's captions of these photographs, to compare with.
     """
-    written = candidates(captions, unfinished)
-    constant = _constant(train)
-    protocols = {
-        protocol.name: evaluate(protocol, written[protocol], texts, Text(_form(protocol)(constant)))
-        for protocol, texts in people(captions, descriptions, references).items()
-    }
+    written, constant = candidates(captions, unfinished), _constant(train)
+    compared = candidates({image: others[image] for image in captions}, ()) if others else {}
+    protocols = {}
+    for protocol, texts in people(captions, descriptions, references).items():
+        lines = evaluate(protocol, written[protocol], texts, Text(_form(protocol)(constant)))
+        if compared:
+            judge = Judge(protocol, texts)
+            lines |= compare(judge, [judge.rows(written[protocol])], [judge.rows(compared[protocol])])
+        protocols[protocol.name] = lines
     return {
         "photographs": len(captions),
         "photographs in train": len(captions.keys() & train.keys()),
@@ -142,7 +149,7 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 def _shown(value: float | list[float] | None) -> str:
     if value is None:
         return ""
-    return f"{value:.3f}" if isinstance(value, float) else "–".join(f"{end:.3f}" for end in value)
+    return f"{value:.3f}" if isinstance(value, float) else " to ".join(f"{end:.3f}" for end in value)
 
 
 def remarks(report: dict) -> list[str]:
@@ -172,13 +179,15 @@ def write(
     train: Texts,
     test: Texts,
     references: Texts | None,
+    others: Mapping[str, str] | None = None,
     **known: Any,
 ) -> None:
     """Score the captions, print the table and its remarks, and write captions.json and, last, scores.json into the folder.
 
+    :param others: another system's captions of these photographs, to compare with.
     :param known: what scores.json also says, `split` among it.
     """
-    scores = {**known, **make(captions, test, train, references, unfinished)}
+    scores = {**known, **make(captions, test, train, references, unfinished, others)}
     print(f"\n{len(captions):,} photographs of the split {scores['split']}\n\n{table(scores)}\n")
     print("\n".join(remarks(scores)))
     write_results(folder / "captions.json", captions)

@@ -102,6 +102,25 @@ def test_step_3_scores_captions_made_elsewhere_without_a_captioner(folder, scrip
     assert "| standard" in capsys.readouterr().out
 
 
+def test_step_3_compares_captions_with_others_photograph_by_photograph(folder, script, capsys):
+    right = [{"image_id": image, "caption": DESCRIPTIONS[image][0]} for image in TEST]
+    disk.write_json(folder / "right.json", right)
+    disk.write_json(folder / "wrong.json", [{**entry, "caption": "cat"} for entry in right])
+
+    def difference(ours, others):
+        script("3_BLEU").main(["--candidates", f"{ours}.json", "--against", f"{others}.json"])
+        lines = json.loads((folder / "scores.json").read_text())["protocols"]["cleaned"]
+        return lines["difference"]["CIDEr-D"], lines["interval of the difference"]["CIDEr-D"]
+
+    (better, (low, high)), (worse, _) = difference("right", "wrong"), difference("wrong", "right")
+    assert better == -worse > 0 and low <= better <= high
+    assert difference("right", "right") == (0, [0, 0])
+    assert "its 95% interval, paired" in capsys.readouterr().out
+    with pytest.raises(InputError, match="expected a caption for each of 2 photographs in few.json"):
+        disk.write_json(folder / "few.json", right[:1])
+        difference("right", "few")
+
+
 def test_step_3_warns_of_photographs_that_the_captioner_has_seen(folder, script, capsys):
     script("3_BLEU").main(["--test-images", "Flickr8k_text/Flickr_8k.trainImages.txt"])
     assert "warning: leak: 4 of 4 photographs are in the train split too" in capsys.readouterr().out
