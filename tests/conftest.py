@@ -3,10 +3,8 @@
 import importlib
 import importlib.util
 import os
-import signal
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -30,21 +28,6 @@ tf.config.experimental.enable_tensor_float_32_execution(False)  # as NVIDIA_TF32
 ROOT = Path(__file__).parents[1]
 TOKEN = "Flickr8k_text/Flickr8k.token.txt"
 TRAIN = "Flickr8k_text/Flickr_8k.trainImages.txt"
-KILLED = """
-import importlib, os, signal, sys
-from pretext import run
-
-class Kill(run.TensorBoard):
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        if self.epoch == 2 and batch == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-run.TensorBoard = Kill
-importlib.import_module(sys.argv[1]).main(sys.argv[2:])
-"""
 ALONE = """
 import sys, keras, numpy
 model = keras.models.load_model(sys.argv[1], safe_mode=True)
@@ -180,19 +163,6 @@ def features_alone(path: Path, photographs: np.ndarray) -> np.ndarray:
     np.save(inputs, photographs)
     subprocess.run([sys.executable, "-c", ALONE, path, inputs, outputs], check=True, cwd=path.parent)
     return np.load(outputs)
-
-
-def kill_in_third_epoch(main: ModuleType, words: list[str]) -> None:
-    """Run a pretext task's training script in another process, which dies after the first batch of its third epoch.
-
-    It leaves nothing in the folder for temporary files, and prints no notes of TensorFlow.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-c", KILLED, main.__name__, *words]
-        environment = os.environ | {"TMPDIR": folder}
-        killed = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, timeout=300)
-        assert killed.returncode == -signal.SIGKILL and not list(Path(folder).iterdir())
-    assert "oneDNN" not in killed.stderr and "absl" not in killed.stderr
 
 
 def assert_same_losses(one: Path, other: Path, tolerance: float = 1e-4) -> None:

@@ -116,7 +116,7 @@ def test_step_3_compares_captions_with_others_photograph_by_photograph(folder, s
     assert better == -worse > 0 and low <= better <= high
     assert difference("right", "right") == (0, [0, 0])
     assert "its 95% interval, paired" in capsys.readouterr().out
-    with pytest.raises(InputError, match="expected a caption for each of 2 photographs in few.json"):
+    with pytest.raises(InputError, match=r"expected a caption for each of 2 photographs in few\.json"):
         disk.write_json(folder / "few.json", right[:1])
         difference("right", "few")
 

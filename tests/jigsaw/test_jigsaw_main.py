@@ -1,6 +1,12 @@
 """The training script: a toy run writes all it promises; a killed one, in another process, goes on to the same losses."""
 
 import csv
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import h5py
 import keras
@@ -13,7 +19,23 @@ from core.errors import InputError
 from encoders import encoder_file
 from jigsaw import encoder, main, maximal_hamming, views, watch
 from jigsaw.encoder import Solver
-from tests.conftest import assert_same_losses, kill_in_third_epoch
+from tests.conftest import assert_same_losses
+
+KILLED = """
+import importlib, os, signal, sys
+from pretext import run
+
+class Kill(run.TensorBoard):
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.epoch == 2 and batch == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+run.TensorBoard = Kill
+importlib.import_module(sys.argv[1]).main(sys.argv[2:])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +100,21 @@ def test_the_encoders_have_the_weights_of_the_best_epoch(run):
     assert np.array_equal(last[0], arrays[0]) == (best == 3)
 
 
+def kill_in_third_epoch(words: list[str]) -> None:
+    """Run the training script in another process, which dies after the first batch of its third epoch.
+
+    It leaves nothing in the folder for temporary files, and prints no notes of TensorFlow.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", KILLED, main.__name__, *words]
+        environment = os.environ | {"TMPDIR": folder}
+        killed = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, timeout=300)
+        assert killed.returncode == -signal.SIGKILL and not list(Path(folder).iterdir())
+    assert "oneDNN" not in killed.stderr and "absl" not in killed.stderr
+
+
 def test_a_killed_run_goes_on_to_the_same_losses(run, photographs, tmp_path, capfd):
-    kill_in_third_epoch(main, options(photographs, tmp_path))
+    kill_in_third_epoch(options(photographs, tmp_path))
     main.main(options(photographs, tmp_path))
     assert "resuming after epoch 2 of 3" in capfd.readouterr().out
     assert_same_losses(tmp_path / "history.csv", run / "history.csv", 1e-2)
