@@ -30,10 +30,15 @@ class Captioner(NamedTuple):
     origin: dict[str, Any] | None
 
 
-def write(path: Path, model: keras.Model, tokenizer: Tokenizer, origin: Mapping[str, Any] | None) -> None:
-    """Write a captioner with its vocabulary and the origin of the features it was trained on, all or nothing."""
+def write(
+    path: Path, model: keras.Model, tokenizer: Tokenizer, origin: Mapping[str, Any] | None, *, bits: int = 24
+) -> None:
+    """Write a captioner with its vocabulary and the origin of the features it was trained on, all or nothing.
+
+    Its weights are rounded to `bits` significant bits.
+    """
     with replacing(path) as temporary:
-        model.save(temporary)
+        keras_files.write(temporary, model, bits=bits)
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(MEMORY, json.dumps({"tokenizer": tokenizer.content(), "origin": origin}))
 

@@ -65,6 +65,16 @@ def folder(tmp_path, monkeypatch, photographs_folder):
     return tmp_path
 
 
+def test_a_captioner_of_few_bits_is_smaller_and_remembers_the_same(folder):
+    whole = captioner_file.read(folder)
+    captioner_file.write(folder / "few.keras", *whole, bits=8)
+    few = captioner_file.read(folder / "few.keras")
+    sizes = [path.stat().st_size for path in (folder / "few.keras", *folder.glob("model-ep*"))]
+    assert sizes[0] < 0.6 * sizes[1] and few[1:] == whole[1:]
+    for ours, theirs in zip(few.model.get_weights(), whole.model.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2**-8)
+
+
 def test_step_3_writes_the_originals_captions_and_scores(folder, script, capsys):
     script("3_BLEU").main([])
     kept = captioner_file.read(folder)
