@@ -38,7 +38,10 @@ def identity(folder):
     return training.read_checkpoint(folder / training.CHECKPOINT)[0]["identity"]
 
 
-@pytest.mark.parametrize("name", ["simclr", "supervised", "jigsaw_single", "jigsaw_full"])
+ENCODERS = ["simclr", "supervised", "jigsaw_single", "jigsaw_full", "distilled", "efficientnet_lite0"]
+
+
+@pytest.mark.parametrize("name", ENCODERS)
 def test_step_1_gives_the_same_features(name, tmp_path, script):
     encoder = f"{name}_encoder.keras"
     words = ["--photographs", PHOTOGRAPHS, "--captions", CAPTIONS, "--encoder", shipped(encoder), "--out"]
@@ -57,15 +60,18 @@ def test_step_4_writes_the_same_bytes(tmp_path, script):
     assert (tmp_path / "tokenizer.pkl").read_bytes() == (GOLDEN / "tokenizer.pkl").read_bytes()
 
 
+@pytest.mark.parametrize(
+    "name, known", [("simclr", ""), ("distilled", "distilled ")]
+)  # the captioner is that encoder's
 @pytest.mark.parametrize("beam", [1, 3])
-def test_step_5_gives_the_same_captions(beam, tmp_path, script, capsys):
-    captioner = shipped("captioner.keras")
+def test_step_5_gives_the_same_captions(beam, name, known, tmp_path, script, capsys):
+    encoder, captioner = shipped(f"{name}_encoder.keras"), shipped("captioner.keras")
     words = ["--photographs", PHOTOGRAPHS, "--model", captioner, "--tokenizer", shipped("tokenizer.pkl"), "--encoder"]
-    script("5_test").main([*words, shipped("simclr_encoder.keras"), "--beam", str(beam), "--out", str(tmp_path)])
+    script("5_test").main([*words, encoder, "--beam", str(beam), "--out", str(tmp_path)])
     captions = dict(line.split("\t") for line in capsys.readouterr().out.splitlines() if "\t" in line)
-    assert captions == KNOWN["captions"][f"beam {beam}"]
+    assert captions == KNOWN[f"{known}captions"][f"beam {beam}"]
     model = captioner_file.read(Path(captioner)).model
-    assert keras_files.fingerprint(model) == KNOWN["fingerprints"]["captioner.keras"]
+    assert keras_files.fingerprint(model) == KNOWN["fingerprints"][f"{known}captioner.keras"]
 
 
 def test_a_run_that_was_killed_goes_on_to_the_same_losses(tmp_path):
