@@ -2,7 +2,8 @@
 
     python 2_train_IC_model.py --features features.pkl --descriptions descriptions.txt
 
-Reads features.pkl, descriptions.txt and the train and dev lists. Writes, into --out:
+Reads features.pkl, descriptions.txt and the train and dev lists. `--captioner attention` reads grid.h5 beside features.pkl too, which
+step 1 --grid writes; it is meant for descriptions of step 1 --cleaning natural. Writes, into --out:
     model-ep003-loss3.421-val_loss3.602.keras   the captioner, after each epoch whose val_loss is the lowest so far
     history.csv, history.png                    loss and val_loss: exact averages of -log(probability) over next words
     checkpoint.weights.h5                       the state after the last epoch; the same command goes on from it
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from captioning.train import Recipe, read_data, train
+from captioning.train import Recipe, read_data, train, with_defaults
 from core import devices, settings
 
 
@@ -34,15 +35,21 @@ class Settings:
     out: Path = Path()
     """Folder for what is written."""
 
-    # Training
-    epochs: settings.Count = 20
-    """Passes over the descriptions, at most."""
-    batch_size: settings.Count = 128
-    """Descriptions per update."""
-    learning_rate: settings.Positive = 0.006
-    """Adam's learning rate. Lower it if the loss jumps; raise it with the batch size."""
-    epsilon: settings.Positive = 3e-5
-    """Adam's epsilon. Larger values slow down the learning of rare words; with little data use 1e-7."""
+    # Captioner
+    captioner: str = "merge"
+    """merge is the original's. attention looks at the places of a photograph for each word."""
+    dimensions: settings.Count | None = None
+    """attention: principal components of each place's numbers. Default 512."""
+
+    # Training. None: the captioner's own default, which is printed.
+    epochs: settings.Count | None = None
+    """Passes over the descriptions, at most. merge: 20; attention: 10, over which its learning rate falls."""
+    batch_size: settings.Count | None = None
+    """Per update. merge: 128 descriptions; attention: 20 photographs, with all their descriptions."""
+    learning_rate: settings.Positive | None = None
+    """Adam's learning rate. Lower it if the loss jumps; raise it with the batch size. merge: 0.006; attention: 0.001."""
+    epsilon: settings.Positive | None = None
+    """Adam's epsilon. Larger values slow down the learning of rare words. merge: 3e-5; with little data, and attention: 1e-7."""
     average: bool = True
     """Validate and write the moving average of the weights over about an epoch. It is better from the fourth epoch on."""
     patience: settings.Count | None = None
@@ -50,7 +57,7 @@ class Settings:
     reduce_after: settings.Count | None = None
     """Divide the learning rate by 10 after so many epochs without a lower val_loss."""
     standardise: bool = False
-    """Standardise the features first. Captions become more varied."""
+    """merge: standardise the features first. Captions become more varied. attention always does."""
     seed: int = 0
     """Decides the first weights, the order of the batches and dropout."""
 
@@ -60,9 +67,9 @@ class Settings:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    config = settings.from_command_line(Settings, arguments)
+    config = settings.from_command_line(Settings, arguments, with_defaults)
     devices.prepare(config.precision)
-    data = read_data(config.features, config.descriptions, config.train_images, config.dev_images)
+    data = read_data(config.features, config.descriptions, config.train_images, config.dev_images, config.captioner)
     recipe = Recipe(
         epochs=config.epochs,
         batch_size=config.batch_size,
@@ -72,6 +79,8 @@ def main(arguments: list[str] | None = None) -> None:
         patience=config.patience,
         reduce_after=config.reduce_after,
         standardise=config.standardise,
+        captioner=config.captioner,
+        dimensions=config.dimensions,
     )
     trained = train(data, config.out, recipe, config.seed)
     lowest, epochs = min(trained.losses), len(trained.losses)

@@ -98,10 +98,11 @@ def read(folder: Path) -> tuple:
 def trainer(tokenizer: Any, train: Any) -> tuple[Any, Any]:
     """Return a captioner and its trainer, as step 2 makes them."""
     from captioning.models import merge
-    from captioning.train import compiled_trainer
+    from captioning.train import Recipe, compiled_trainer
 
     model = merge.build((DIMENSION,), tokenizer.vocabulary_size)
-    return model, compiled_trainer(model, 0.006, 3e-5, averaged=train.steps(BATCH_SIZE))
+    recipe = Recipe(1, BATCH_SIZE, 0.006, 3e-5, True, None, None, False)
+    return model, compiled_trainer(model, merge.optimizer(recipe, train.steps(BATCH_SIZE)))
 
 
 def train(folder: Path) -> tuple[float, int, float]:

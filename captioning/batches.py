@@ -3,11 +3,13 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import tensorflow as tf
 
 from captioning.tokenizer import Tokenizer, wrap
+from encoders.features_file import Grid
 
 SIGNATURE = (
     (
@@ -27,7 +29,7 @@ class Captions:
     that skips none; words beyond the maximum length are predicted from a window of that length, a row each, as the original does.
     """
 
-    features: np.ndarray  # (P, D) float32, one for each photograph
+    features: np.ndarray | Grid  # (P, D) float32 or (P, cells, C) float16, one for each photograph
     words: np.ndarray  # (W,) int32, all captions one after another
     photograph: np.ndarray  # (R,) the row of its photograph in `features`
     start: np.ndarray  # (R,)
@@ -42,22 +44,33 @@ class Captions:
     def fingerprint(self) -> str:
         """Return a digest of everything that training sees."""
         digest = hashlib.sha256()
-        for array in vars(self).values():
-            digest.update(np.ascontiguousarray(array))
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
+            digest.update(value.fingerprint() if isinstance(value, Grid) else np.ascontiguousarray(value))
         return digest.hexdigest()[:16]
 
     def standardised(self, mean: np.ndarray, scale: np.ndarray) -> "Captions":
         """Return the same captions of features (feature - mean) / scale."""
         return replace(self, features=(self.features - mean) / scale)
 
+    @property
+    def signature(self) -> tuple:
+        """What a batch is."""
+        return SIGNATURE
+
+    @property
+    def longest(self) -> np.ndarray:
+        """The words of each unit that batches are made of, here a row."""
+        return self.length
+
     def steps(self, batch_size: int) -> int:
         """The number of batches an epoch."""
-        return -(-len(self.start) // batch_size)
+        return -(-len(self.longest) // batch_size)
 
     def ordered(self, batch_size: int) -> tf.data.Dataset:
         """Return all batches, the shortest captions first: ((real_tokens, feature, words), next words), see `SIGNATURE`."""
-        batches = self._batches(np.arange(len(self.start)), batch_size)
-        dataset = tf.data.Dataset.from_generator(lambda: map(self.batch, batches), output_signature=SIGNATURE)
+        batches = self._batches(np.arange(len(self.longest)), batch_size)
+        dataset = tf.data.Dataset.from_generator(lambda: map(self.batch, batches), output_signature=self.signature)
         return dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
 
     def shuffled(self, batch_size: int, seed: int) -> Callable[[tf.Tensor], tf.data.Dataset]:
@@ -65,34 +78,67 @@ class Captions:
 
         def generate(epoch: np.int64) -> Iterator[tuple]:
             random = np.random.default_rng((seed, epoch))
-            batches = self._batches(random.permutation(len(self.start)), batch_size)
+            batches = self._batches(random.permutation(len(self.longest)), batch_size)
             return (self.batch(batches[number]) for number in random.permutation(len(batches)))
 
-        return lambda epoch: tf.data.Dataset.from_generator(generate, args=(epoch,), output_signature=SIGNATURE)
+        return lambda epoch: tf.data.Dataset.from_generator(generate, args=(epoch,), output_signature=self.signature)
 
-    def _batches(self, rows: np.ndarray, batch_size: int) -> list[np.ndarray]:
-        """Cut rows into batches of similar length. Rows of equal length keep their order."""
-        rows = rows[np.argsort(self.length[rows], kind="stable")]
-        return [rows[first : first + batch_size] for first in range(0, len(rows), batch_size)]
+    def _batches(self, units: np.ndarray, batch_size: int) -> list[np.ndarray]:
+        """Cut units into batches of similar length. Those of equal length keep their order."""
+        units = units[np.argsort(self.longest[units], kind="stable")]
+        return [units[first : first + batch_size] for first in range(0, len(units), batch_size)]
 
-    def batch(self, rows: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
-        """Return the rows as the trainer's inputs and targets, see `SIGNATURE`."""
+    def batch(self, rows: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+        """Return the rows as the trainer's inputs and targets, see `signature`."""
+        real_tokens, words, targets = self._words(rows)
+        return (real_tokens, self.features[self.photograph[rows]], words), targets
+
+    def _words(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the positions of the real words in the flattened words (N, T), these, and the next words."""
         length, skip, start = (array[rows][:, None] for array in (self.length, self.skip, self.start))  # (N, 1)
         position = np.arange(length.max())  # (T,)
         read = position < length  # (N, T)
         targets = read & (position >= skip)  # (N, T)
         place = np.where(read, start + position, 0)  # (N, T)
         words = np.where(read, self.words[place], 0)
-        return (np.flatnonzero(targets), self.features[self.photograph[rows]], words), self.words[place + 1][targets]
+        return np.flatnonzero(targets), words, self.words[place + 1][targets]
+
+
+class ByPhotograph(Captions):
+    """The same captions; a batch has all those of its photographs, whose grids it holds once."""
+
+    @property
+    def signature(self) -> tuple:
+        (real_tokens, _, words), targets = SIGNATURE
+        seen = tf.TensorSpec((None, *self.features.shape[1:]), tf.float32)
+        return (real_tokens, seen, tf.TensorSpec((None,), tf.int32), words), targets
+
+    @cached_property
+    def longest(self) -> np.ndarray:
+        longest = np.zeros(len(self.features), "int32")
+        np.maximum.at(longest, self.photograph, self.length)
+        return longest
+
+    def batch(self, photographs: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+        """Return all captions of some photographs as the trainer's inputs and targets: (real_tokens, grids, photograph, words), next words."""
+        photographs = np.sort(photographs)
+        rows = np.flatnonzero(np.isin(self.photograph, photographs))
+        real_tokens, words, targets = self._words(rows)
+        owner = np.searchsorted(photographs, self.photograph[rows]).astype("int32")
+        return (real_tokens, np.asarray(self.features[photographs], "float32"), owner, words), targets
 
 
 def gather(
-    descriptions: Mapping[str, Sequence[str]], features: Mapping[str, np.ndarray], tokenizer: Tokenizer
+    descriptions: Mapping[str, Sequence[str]],
+    features: Mapping[str, np.ndarray] | Grid,
+    tokenizer: Tokenizer,
+    kind: type[Captions] = Captions,
 ) -> Captions:
     """Return the captions of the photographs in `descriptions`; words outside the vocabulary are dropped.
 
     :param descriptions: photograph's id -> its descriptions, without start and end tokens.
-    :param features: photograph's id -> float32 (1, D), for at least these photographs.
+    :param features: photograph's id -> float32 (1, D), for at least these photographs; or their grids.
+    :param kind: how batches are made.
     """
     words, rows = [], []
     for photograph, texts in enumerate(descriptions.values()):
@@ -103,14 +149,12 @@ def gather(
             ]
             words += ids
     photograph, start, length, skip = np.array(rows, "int32").T
-    return Captions(
-        np.concatenate([features[name] for name in descriptions]),
-        np.array(words, "int32"),
-        photograph,
-        start,
-        length,
-        skip,
+    ordered = (
+        features.of(descriptions)
+        if isinstance(features, Grid)
+        else np.concatenate([features[name] for name in descriptions])
     )
+    return kind(ordered, np.array(words, "int32"), photograph, start, length, skip)
 
 
 def windows(count: int, maximum: int) -> Iterator[tuple[int, int, int]]:

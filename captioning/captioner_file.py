@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from captioning.models import merge, tutorial
+from captioning.models import attention, merge, tutorial
 from captioning.tokenizer import Tokenizer, check_tokenizer
 from core import hdf5, keras_files
 from core.disk import replacing
@@ -19,7 +19,7 @@ from core.errors import InputError
 from core.keras_files import MEMORY
 from encoders.features_file import check_origin
 
-MODELS = (merge,)
+MODELS = (merge, attention)
 
 
 class Captioner(NamedTuple):

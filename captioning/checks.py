@@ -1,6 +1,6 @@
 """Checks: do the files that steps wrote, or that people dropped in, belong together?"""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -70,6 +70,15 @@ def pick(values: Mapping[str, Value], images: Collection[str], what: str, source
 
     :raises InputError: some image has none in the file `source`.
     """
+    check_all(values, images, what, source)
+    return {image: values[image] for image in images}
+
+
+def check_all(values: Container[str], images: Collection[str], what: str, source: Path) -> None:
+    """Check that each image has a value.
+
+    :raises InputError: some image has none in the file `source`.
+    """
     missing = [image for image in images if image not in values]
     if missing:
         hint = ": skipped.txt names the files that step 1 could not decode" if what == "feature" else ""
@@ -77,19 +86,19 @@ def pick(values: Mapping[str, Value], images: Collection[str], what: str, source
             f"expected a {what} for each of {len(images):,} photographs in {source}, found none for {len(missing):,} of them "
             f"({missing[0]} and so on); make it for all, or take these out of the list{hint}"
         )
-    return {image: values[image] for image in images}
 
 
-def check_features(captioner: Captioner, dimension: int, origin: Mapping[str, Any] | None, source: Path) -> None:
-    """Check that the features of the file or encoder `source` are of the kind that the captioner was trained on.
+def check_features(captioner: Captioner, shape: Sequence[int], origin: Mapping[str, Any] | None, source: Path) -> None:
+    """Check that the features or grids of the file or encoder `source` are of the kind that the captioner was trained on.
 
+    :param shape: of one feature (D,) or grid (cells, C).
     :param origin: what is known of the features; only its encoder's fingerprint counts.
-    :raises InputError: their length is another, or they are known to come from another encoder.
+    :raises InputError: their shape is another, or they are known to come from another encoder.
     """
-    expected = captioner.model.get_layer("feature_dense").kernel.shape[0]
-    if dimension != expected:
+    expected = captioner.model.inputs[0].shape[1:]
+    if tuple(shape) != expected:
         raise InputError(
-            f"expected features of {expected:,} numbers, which the captioner was trained on, found {dimension:,} in {source}; "
+            f"expected {_named(expected)}, which the captioner was trained on, found {_named(shape)} in {source}; "
             "use the encoder that made the captioner's features, or train a captioner on these"
         )
     if captioner.origin is None:
@@ -99,3 +108,9 @@ def check_features(captioner: Captioner, dimension: int, origin: Mapping[str, An
             f"expected the features of the encoder {captioner.origin['encoder'][:12]}, which the captioner was trained on, found "
             f"those of {origin['encoder'][:12]} in {source}; use that encoder, or train a captioner on these features"
         )
+
+
+def _named(shape: Sequence[int]) -> str:
+    if len(shape) == 1:
+        return f"features of {shape[0]:,} numbers"
+    return f"grids of {shape[0]:,} cells of {shape[1]:,} numbers"

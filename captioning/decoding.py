@@ -1,6 +1,6 @@
 """Captions of many photographs at once, one step a word for all of them: greedy or beam search."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -18,14 +18,16 @@ MAXIMUM_LENGTH = 34  # words, where neither captioner nor tokenizer says: Flickr
 class Caption:
     """A caption: its words without start and end token, and the probability of each.
 
-    `score` is the mean log-probability of a word, the end token's included. A caption is unfinished where the maximum length,
-    or the padding id that is no word, ended it.
+    `score` is the mean log-probability of a word, the end token's included, or what the captioner's `DECODING` makes of their sum.
+    A caption is unfinished where the maximum length, or the padding id that is no word, ended it. `attention` is where the
+    captioner looked for each word, (words, cells) whose rows sum to 1; None if it does not look.
     """
 
     words: tuple[str, ...]
     probabilities: tuple[float, ...]
     score: float
     finished: bool
+    attention: np.ndarray | None = field(default=None, compare=False)
 
     @property
     def text(self) -> str:
@@ -42,18 +44,30 @@ def alternatives(model: keras.Model, features: np.ndarray, tokenizer: Tokenizer,
     """Return up to `beam` captions of each photograph: finished ones first, then by falling mean log-probability.
 
     A beam of 1 is the greedy search, whose ties go to the lowest id. A caption that ends leaves the beam, which gets narrower by it.
+    The `DECODING` of the captioner's module may divide by another power of the length than 1, forbid the same word twice in a row,
+    and end captions earlier.
 
     :param model: a captioner that one of captioning/models built.
-    :param features: float (N, D).
+    :param features: float (N, D), or grids (N, cells, C).
     :raises InputError: the beam is less than 1.
     """
     if beam < 1:
         raise InputError(f"expected a beam of at least 1, found {beam}")
-    stepper = design(model).Stepper(model)
+    rules, stepper = Rules(**design(model).DECODING), design(model).Stepper(model)
     together = max(1, ROWS // beam)
     parts = [features[first : first + together] for first in range(0, len(features), together)]
-    longest = model.inputs[1].shape[1] or tokenizer.maximum_length or MAXIMUM_LENGTH
-    return [captions for part in parts for captions in _search(stepper, part, tokenizer, beam, longest)]
+    longest = rules.longest or model.inputs[1].shape[1] or tokenizer.maximum_length or MAXIMUM_LENGTH
+    rules = replace(rules, longest=longest)
+    return [captions for part in parts for captions in _search(stepper, part, tokenizer, beam, rules)]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How captions are searched."""
+
+    length_power: float = 1  # a caption's log-probability is divided by this power of its words
+    repeats: bool = True  # whether a word may come twice in a row
+    longest: int | None = None  # words, with the end token
 
 
 @dataclass(frozen=True)
@@ -64,33 +78,42 @@ class _Beam:
     ids: np.ndarray  # (R, T) the words so far, the start token first
     logs: np.ndarray  # (R, T - 1) their log-probabilities, without the start token's
     state: Any  # of the captioner: arrays (R, ...), in any structure
+    looked: np.ndarray | None = None  # (R, T - 1, cells) where it looked for each word
 
     def __getitem__(self, rows: np.ndarray) -> "_Beam":
         state = keras.tree.map_structure(lambda array: array[rows], self.state)
-        return _Beam(self.photograph[rows], self.ids[rows], self.logs[rows], state)
+        looked = None if self.looked is None else self.looked[rows]
+        return _Beam(self.photograph[rows], self.ids[rows], self.logs[rows], state, looked)
 
     def append(self, ids: np.ndarray, logs: np.ndarray) -> "_Beam":
         """Return the captions, each with one more word."""
-        return replace(self, ids=np.column_stack((self.ids, ids)), logs=np.column_stack((self.logs, logs)))
+        looked, now = self.looked, getattr(self.state, "attention", None)
+        if now is not None:
+            looked = now[:, None] if looked is None else np.concatenate((looked, now[:, None]), axis=1)
+        ids, logs = np.column_stack((self.ids, ids)), np.column_stack((self.logs, logs))
+        return replace(self, ids=ids, logs=logs, looked=looked)
 
 
-def _search(stepper: Any, features: np.ndarray, tokenizer: Tokenizer, width: int, longest: int) -> list[list[Caption]]:
+def _search(stepper: Any, features: np.ndarray, tokenizer: Tokenizer, width: int, rules: Rules) -> list[list[Caption]]:
     count, start, end = len(features), tokenizer.word_index[START], tokenizer.word_index[END]
     beam = _Beam(np.arange(count), np.full((count, 1), start), np.zeros((count, 0), "float32"), stepper.start(features))
     room = np.full(count, width)  # (N,) captions under way that a photograph may still have
     found: list[list[Caption]] = [[] for _ in range(count)]
-    for _ in range(longest):
-        logits, state = stepper.step(beam.state, beam.ids[:, -1])
+    for _ in range(rules.longest):
+        last = beam.ids[:, -1]
+        logits, state = stepper.step(beam.state, last)
+        if not rules.repeats:
+            logits[np.arange(len(last)), last] = -np.inf
         ids, logs = _likeliest(logits, width)  # (R, width)
         rows, columns = _survivors(beam, logs, room)
         beam = replace(beam, state=state)[rows].append(ids[rows, columns], logs[rows, columns])
         ended = np.isin(beam.ids[:, -1], (0, end))
-        _collect(beam[ended], tokenizer, found)
+        _collect(beam[ended], tokenizer, found, rules)
         room -= np.bincount(beam.photograph[ended], minlength=count)
         beam = beam[~ended]
         if not len(beam.ids):
             break
-    _collect(beam, tokenizer, found)
+    _collect(beam, tokenizer, found, rules)
     return [sorted(captions, key=lambda caption: (not caption.finished, -caption.score)) for captions in found]
 
 
@@ -121,10 +144,13 @@ def _survivors(beam: _Beam, logs: np.ndarray, room: np.ndarray) -> tuple[np.ndar
     return np.divmod(order[rank < room[owner]], logs.shape[1])
 
 
-def _collect(beam: _Beam, tokenizer: Tokenizer, found: list[list[Caption]]) -> None:
-    for photograph, ids, logs in zip(beam.photograph, beam.ids[:, 1:], beam.logs, strict=True):
+def _collect(beam: _Beam, tokenizer: Tokenizer, found: list[list[Caption]], rules: Rules) -> None:
+    looked = [None] * len(beam.ids) if beam.looked is None else beam.looked
+    for photograph, ids, logs, places in zip(beam.photograph, beam.ids[:, 1:], beam.logs, looked, strict=True):
         finished = tokenizer.words[ids[-1]] == END
         length = len(ids) - (finished or ids[-1] == 0)
         words = tuple(tokenizer.words[id] for id in ids[:length])
         probabilities = tuple(np.exp(logs[:length]).tolist())
-        found[photograph].append(Caption(words, probabilities, float(logs.mean()), bool(finished)))
+        score = float(logs.mean() if rules.length_power == 1 else logs.sum() / len(logs) ** rules.length_power)
+        attention = None if places is None else places[:length]
+        found[photograph].append(Caption(words, probabilities, score, bool(finished), attention))

@@ -1,5 +1,6 @@
 """Captions of photographs: of a split, for step 3, or of any files, for step 5."""
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -25,16 +26,21 @@ def describe(
     :raises InputError: the captioner, the features and the descriptions do not belong together.
     """
     captioner = captioner_file.read(model)
-    picked = checks.pick(features_file.read(features), test, "feature", features)
-    stacked = np.concatenate(list(picked.values()))
-    checks.check_features(captioner, stacked.shape[1], features_file.read_origin(features), features)
+    if len(captioner.model.inputs[0].shape) == 3:
+        source_of, found = features_file.grid_path(features), features_file.read_grid(features_file.grid_path(features))
+        checks.check_all(found, test, "feature", source_of)
+        seen, origin = found.of(test), found.origin
+    else:
+        source_of, picked = features, checks.pick(features_file.read(features), test, "feature", features)
+        seen, origin = np.concatenate(list(picked.values())), features_file.read_origin(features)
+    checks.check_features(captioner, seen.shape[1:], origin, source_of)
     tokenizer = captioner.tokenizer
     if not tokenizer:
         fitted = Tokenizer.fit(wrap(text) for texts in train.values() for text in texts)
         tokenizer = captioner_file.check_vocabulary(captioner.model, fitted, source)
-    found = dict(zip(picked, decoding.caption(captioner.model, stacked, tokenizer, beam), strict=True))
-    captions = {image: caption.text for image, caption in found.items()}
-    return captions, {image for image, caption in found.items() if not caption.finished}
+    written = dict(zip(test, decoding.caption(captioner.model, seen, tokenizer, beam), strict=True))
+    captions = {image: caption.text for image, caption in written.items()}
+    return captions, {image for image, caption in written.items() if not caption.finished}
 
 
 class Describer:
@@ -50,7 +56,7 @@ class Describer:
         found = captioner_file.read(Path(captioner))
         self.encoder, self.captioner = encoder_file.read(Path(encoder)), found.model
         origin = {"encoder": encoder_file.fingerprint(self.encoder)}
-        checks.check_features(found, self.encoder.output_shape[-1], origin, encoder)
+        checks.check_features(found, self._shape(), origin, encoder)
         if found.tokenizer:
             self.tokenizer = found.tokenizer
         elif tokenizer and Path(tokenizer).exists():
@@ -61,8 +67,20 @@ class Describer:
             )
 
     @cached_property
+    def _looks(self) -> bool:
+        """Whether the captioner sees grids."""
+        return len(self.captioner.inputs[0].shape) == 3
+
+    @cached_property
     def _network(self) -> extract.Network:
-        return extract.Network(self.encoder, batch_size=1)
+        return extract.Network(self.encoder, batch_size=1, grid=self._looks)
+
+    def _shape(self) -> tuple[int, ...]:
+        """Return the shape of what the encoder gives of a photograph."""
+        if not self._looks:
+            return self.encoder.output_shape[1:]
+        *places, channels = self._network.grid
+        return math.prod(places), channels
 
     def __call__(self, photograph: Path | str | BinaryIO, beam: int = 3) -> list[Caption]:
         """Return up to `beam` captions of a photograph, a file's path or an open file, the best first.
@@ -71,12 +89,14 @@ class Describer:
         """
         source = Path(photograph) if isinstance(photograph, str) else photograph
         pixels = photographs.read(source, self._network.height, self._network.width)  # (H, W, 3)
-        return decoding.alternatives(self.captioner, self._network(pixels[None]), self.tokenizer, beam)[0]
+        features, *grid = self._network.outputs(pixels[None])
+        seen = extract.cells_of(*grid) if grid else features
+        return decoding.alternatives(self.captioner, seen, self.tokenizer, beam)[0]
 
     def all_of(self, paths: Sequence[Path], beam: int) -> tuple[dict[Path, Caption], dict[str, str]]:
         """Return the best caption of each photograph, and why others could not be read, by name."""
-        extracted, unreadable = extract.extract(self.encoder, paths)
-        stacked = np.concatenate(list(extracted.values()))  # (N, D)
+        extracted, unreadable = extract.extract(self.encoder, paths, grid=self._looks)
+        stacked = np.concatenate(list(extracted.values()))  # (N, D) or (N, cells, C)
         found = decoding.caption(self.captioner, stacked, self.tokenizer, beam)
         by_name = {path.name: path for path in paths}
         return {by_name[name]: caption for name, caption in zip(extracted, found, strict=True)}, unreadable

@@ -106,14 +106,14 @@ class Checks:
 
     def captioner_and_features(self) -> str:
         origin = features_file.read_origin(self.config.features)
-        checks.check_features(self._captioner, self._dimension, origin, self.config.features)
+        checks.check_features(self._captioner, (self._dimension,), origin, self.config.features)
         if not self._captioner.tokenizer:
             captioner_file.check_vocabulary(self._captioner.model, self._fitted, self.config.descriptions)
         return "the captioner was trained on such features"
 
     def captioner_and_encoder(self) -> str:
         origin = {"encoder": encoder_file.fingerprint(self._encoder)}
-        checks.check_features(self._captioner, self._encoder.output_shape[-1], origin, self.config.encoder)
+        checks.check_features(self._captioner, self._encoder.output_shape[1:], origin, self.config.encoder)
         return "the captioner was trained on features of this encoder"
 
     def captioner_and_tokenizer(self) -> str:

@@ -38,11 +38,15 @@ class Tokenizer:
     maximum_length: int | None
 
     @classmethod
-    def fit(cls, descriptions: Iterable[str]) -> "Tokenizer":
-        """Return the tokenizer of wrapped descriptions, with the ids that `keras.preprocessing.text.Tokenizer` gives them."""
+    def fit(cls, descriptions: Iterable[str], minimum_count: int = 1) -> "Tokenizer":
+        """Return the tokenizer of wrapped descriptions, with the ids that `keras.preprocessing.text.Tokenizer` gives them.
+
+        :param minimum_count: how often a word is there at least; others are left out.
+        """
         descriptions = list(descriptions)
         counts = Counter(word for description in descriptions for word in split_words(description))
-        by_frequency = sorted(counts, key=counts.get, reverse=True)
+        frequent = [word for word, count in counts.items() if count >= minimum_count]
+        by_frequency = sorted(frequent, key=counts.get, reverse=True)
         longest = max((len(description.split()) for description in descriptions), default=0)
         return cls({word: number for number, word in enumerate(by_frequency, start=1)}, longest)
 

@@ -1,24 +1,25 @@
 """Step 2 as functions: read what a captioner is trained on, and train it."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from captioning import batches, captioner_file, checks
 from captioning.captions import read_descriptions
 from captioning.models import merge
 from captioning.tokenizer import Tokenizer, wrap
-from core import devices, machine, training
+from core import machine, training
 from core.errors import InputError
 from encoders import features_file
+from encoders.features_file import Grid
 
+OPTIONAL = ("patience", "reduce_after")  # settings whose None is remembered too
 NAME = "model-ep{epoch:03d}-loss{loss:.3f}-val_loss{val_loss:.3f}.keras"
-SQUARED_LENGTH = 32  # of a standardised feature, on average; the longer, the further each update of Adam goes
 
 
 class TrainingData(NamedTuple):
@@ -41,7 +42,7 @@ class Recipe:
     """How a captioner is trained. A run goes on only with the same recipe; more epochs may be added."""
 
     epochs: int
-    batch_size: int  # descriptions an update
+    batch_size: int  # descriptions an update; of a captioner with grids photographs
     learning_rate: float  # Adam's
     epsilon: float  # Adam's
     average: bool  # validate and write the moving average of the weights over about an epoch, instead of the weights
@@ -50,10 +51,39 @@ class Recipe:
     # Learn from features with mean 0, one standard deviation for each number, and a mean squared length of
     # `SQUARED_LENGTH` over the train photographs. The captioner that is written takes raw features all the same.
     standardise: bool
+    captioner: str = merge.NAME  # of `captioner_file.MODELS`
+    dimensions: int | None = None  # principal components of a grid's cell
+
+    @property
+    def model(self) -> ModuleType:
+        """The captioner's module."""
+        return find(self.captioner)
 
     def identity(self) -> dict[str, Any]:
-        """Return what must not change when a run goes on."""
-        return {name.replace("_", " "): value for name, value in asdict(self).items() if name != "epochs"}
+        """Return what must not change when a run goes on. A cosine of the learning rate is over all epochs."""
+        fixed = {name: value for name, value in asdict(self).items() if value is not None or name in OPTIONAL}
+        if self.captioner == merge.NAME:
+            del fixed["captioner"], fixed["epochs"]
+        return {name.replace("_", " "): value for name, value in fixed.items()}
+
+
+def with_defaults(config: Any) -> Any:
+    """Return settings whose None are the defaults of their captioner."""
+    defaults = find(config.captioner).RECIPE
+    return replace(
+        config, **{name: defaults[name] for name in vars(config) if name in defaults and getattr(config, name) is None}
+    )
+
+
+def find(captioner: str) -> ModuleType:
+    """Return the module of captioning/models with this name.
+
+    :raises InputError: there is none.
+    """
+    models = {model.NAME: model for model in captioner_file.MODELS}
+    if captioner not in models:
+        raise InputError(f"expected --captioner {' or '.join(models)}, found {captioner}")
+    return models[captioner]
 
 
 class Trained(NamedTuple):
@@ -63,22 +93,40 @@ class Trained(NamedTuple):
     losses: list[float]
 
 
-def read_data(features: Path, descriptions: Path, train_images: Path, dev_images: Path) -> TrainingData:
-    """Read what a captioner is trained on.
+def read_data(
+    features: Path, descriptions: Path, train_images: Path, dev_images: Path, captioner: str = merge.NAME
+) -> TrainingData:
+    """Read what a captioner is trained on. One that looks gets grid.h5 beside the features, if it is there.
 
     :raises InputError: a file is missing or damaged, or a photograph of the lists has no feature.
     """
-    described, extracted = read_descriptions(descriptions), features_file.read(features)
+    model = find(captioner)
+    described, (extracted, origin, source) = read_descriptions(descriptions), _seen(features, model.BY_PHOTOGRAPH)
     train, dev = (checks.described(described, path) for path in (train_images, dev_images))
     checks.check_apart(train, dev, dev_images)
-    tokenizer = Tokenizer.fit(wrap(text) for texts in train.values() for text in texts)
+    texts = (wrap(text) for texts in train.values() for text in texts)
+    tokenizer = Tokenizer.fit(texts, model.RECIPE["minimum_count"])
     for part in (train, dev):
-        checks.pick(extracted, part, "feature", features)
-    found = batches.gather(train, extracted, tokenizer), batches.gather(dev, extracted, tokenizer)
+        checks.check_all(extracted, part, "feature", source)
+    kind = batches.ByPhotograph if model.BY_PHOTOGRAPH else batches.Captions
+    found = [batches.gather(part, extracted, tokenizer, kind) for part in (train, dev)]
     print(
         f"vocabulary {tokenizer.vocabulary_size:,}, next words {found[0].next_words:,} (train) and {found[1].next_words:,} (dev)"
     )
-    return TrainingData(tokenizer, *found, features_file.read_origin(features))
+    return TrainingData(tokenizer, *found, origin)
+
+
+def _seen(features: Path, looks: bool) -> tuple[Mapping[str, np.ndarray] | Grid, dict[str, Any] | None, Path]:
+    """Return the features of photographs, or for a captioner that looks their grids, with origin and file."""
+    grid = features_file.grid_path(features)
+    if looks and grid.exists():
+        found = features_file.read_grid(grid)
+        return found, found.origin, grid
+    if looks:
+        print(
+            f"no {grid.name} beside {features}: the captioner looks at each feature as one cell; step 1 --grid writes grids"
+        )
+    return features_file.read(features), features_file.read_origin(features), features
 
 
 def train(data: TrainingData, folder: Path, recipe: Recipe, seed: int) -> Trained:
@@ -88,9 +136,9 @@ def train(data: TrainingData, folder: Path, recipe: Recipe, seed: int) -> Traine
 
     :raises InputError: as `training.fit`.
     """
-    seen, dev, on_raw = _standardised(data) if recipe.standardise else (data.train, data.dev, lambda model: model)
     keras.utils.set_random_seed(seed)
-    model = merge.build(seen.features.shape[1:], data.tokenizer.vocabulary_size)
+    size = data.tokenizer.vocabulary_size
+    model, seen, dev, on_raw = recipe.model.prepare(data.train, data.dev, size, recipe)
     machine.warn(folder, *needs(model, recipe.epochs))
 
     def write(path: Path) -> None:
@@ -98,7 +146,7 @@ def train(data: TrainingData, folder: Path, recipe: Recipe, seed: int) -> Traine
 
     updates = seen.steps(recipe.batch_size)
     history = training.fit(
-        compiled_trainer(model, recipe.learning_rate, recipe.epsilon, updates if recipe.average else None),
+        compiled_trainer(model, recipe.model.optimizer(recipe, updates)),
         seen.shuffled(recipe.batch_size, seed),
         steps=updates,
         epochs=recipe.epochs,
@@ -111,24 +159,10 @@ def train(data: TrainingData, folder: Path, recipe: Recipe, seed: int) -> Traine
     return _best(folder, {name: values[: recipe.epochs] for name, values in history.items()})
 
 
-def _standardised(
-    data: TrainingData,
-) -> tuple[batches.Captions, batches.Captions, Callable[[keras.Model], keras.Model]]:
-    """Return the standardised train and dev captions, and what makes a captioner of such features take them as they are."""
-    mean, deviation = data.train.features.mean(axis=0), data.train.features.std(axis=0)  # (D,) each
-    # For numbers that hardly vary in train, such as a dead unit's. Their own would make those of dev huge.
-    usual = deviation.mean()
-    scale = (np.where(deviation < usual / 100, usual, deviation) + 1e-6) * np.sqrt(len(mean) / SQUARED_LENGTH)
-    train, dev = (part.standardised(mean, scale) for part in (data.train, data.dev))
-    return train, dev, lambda model: merge.on_raw_features(model, mean, scale)
-
-
-def compiled_trainer(model: keras.Model, learning_rate: float, epsilon: float, averaged: int | None) -> keras.Model:
-    """Return a captioner's compiled trainer, whose optimizer averages the weights over about so many steps."""
-    built = merge.trainer(model)
-    average = {"use_ema": True, "ema_momentum": 1 - 1 / averaged} if averaged else {}
-    optimizer = Adam(learning_rate, epsilon=epsilon, **average)
-    # The rest without XLA: each batch has another shape, and it would compile for each.
+def compiled_trainer(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> keras.Model:
+    """Return a captioner's trainer, compiled."""
+    built = captioner_file.design(model).trainer(model)
+    # Without XLA: each batch has another shape, and it would compile for each.
     built.compile(optimizer, jit_compile=False)
     return built
 
@@ -157,22 +191,6 @@ def _callbacks(best: training.Best, recipe: Recipe) -> list[keras.callbacks.Call
     if recipe.patience is not None:
         callbacks.append(keras.callbacks.EarlyStopping(patience=recipe.patience, verbose=1))
     return callbacks
-
-
-class Adam(keras.optimizers.Adam):
-    """Keras' own, its step compiled on processors: once over memory, not once for each operation on millions of weights.
-
-    A word that a batch has twice counts with the sum of its gradients, as in Keras 2; Keras 3 squares each by itself.
-    """
-
-    def apply(
-        self, grads: Sequence[tf.Tensor | tf.IndexedSlices], trainable_variables: Sequence[keras.Variable]
-    ) -> None:
-        @tf.function(autograph=False, jit_compile=not devices.has_gpu())
-        def step(*grads: tf.Tensor) -> None:
-            super(Adam, self).apply(grads, trainable_variables)
-
-        step(*map(tf.convert_to_tensor, grads))  # XLA does not know IndexedSlices
 
 
 def needs(captioner: keras.Model, epochs: int) -> tuple[float, float]:

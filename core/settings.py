@@ -52,12 +52,17 @@ YesNo = Annotated[
 ]
 
 
-def from_command_line(settings: type[Settings], arguments: list[str] | None = None) -> Settings:
+def from_command_line(
+    settings: type[Settings],
+    arguments: list[str] | None = None,
+    complete: Callable[[Settings], Settings] = lambda chosen: chosen,
+) -> Settings:
     """Return `settings` with the values that the command line overrides, and print them all.
 
     A field `batch_size: int = 32` with the docstring `\"\"\"Photographs per forward pass.\"\"\"` below it answers to `--batch-size`.
 
     :param arguments: the words of the command line; `sys.argv[1:]` when left out.
+    :param complete: gives values to settings that are None because the best depends on others.
     :raises InputError: a number is out of its range.
     :raises SystemExit: `--help`, or an option that is unknown or has a wrong value (named on standard error).
     """
@@ -68,6 +73,7 @@ def from_command_line(settings: type[Settings], arguments: list[str] | None = No
     hints = get_type_hints(settings, include_extras=True)
     for name, value in vars(chosen).items():
         _check_range(name, value, hints[name])
+    chosen = complete(chosen)
     print("\n".join(f"{_option(name)} {_shown(value)}" for name, value in vars(chosen).items()), flush=True)
     return chosen
 

@@ -168,13 +168,22 @@ def needs(encoder: Encoder, count: int, batch_size: int, grid: Sequence[int] | N
     return count * (2 * 4 * encoder.output_shape[-1] + 2 * cells), max(1e9, 3.7e9 * pixels)
 
 
-def extract(encoder: Encoder, paths: Sequence[Path], batch_size: int = 32) -> Extraction:
+def extract(encoder: Encoder, paths: Sequence[Path], batch_size: int = 32, *, grid: bool = False) -> Extraction:
     """Return the features of a folder's photographs, by their files' names in place of image ids.
 
-    :raises InputError: no file can be decoded, or a feature is not finite.
+    :param grid: return the grids, float16 (1, cells, C), in their place.
+    :raises InputError: no file can be decoded, a feature is not finite, or the encoder has no grid.
     """
     names = {path.name: path for path in paths}
-    return _join(names, batches(Network(encoder, batch_size=min(batch_size, len(paths))), paths))
+    found = batches(Network(encoder, batch_size=min(batch_size, len(paths)), grid=grid), paths)
+    if grid:
+        found = (batch if batch.grid is None else batch._replace(features=cells_of(batch.grid)) for batch in found)
+    return _join(names, found)
+
+
+def cells_of(grids: np.ndarray) -> np.ndarray:
+    """Return grids (N, h, w, C) as cells (N, h * w, C), row by row."""
+    return grids.reshape(len(grids), -1, grids.shape[-1])
 
 
 def extract_resumably(

@@ -5,7 +5,8 @@ import math
 import mmap
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -96,19 +97,37 @@ class Grid:
         with path.open("rb") as file:
             self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._cells = np.frombuffer(self._mapped, "<f2", math.prod(shape), start).reshape(shape)
+        self._rows = {image: row for row, image in enumerate(ids)}
+        self._order = np.arange(len(ids))
+
+    def __contains__(self, image: str) -> bool:
+        return image in self._rows
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, rows: int | slice | np.ndarray) -> np.ndarray:
-        copy = np.array(self._cells[rows])
+        found = np.array(self._cells[self._order[rows]])
         self._mapped.madvise(mmap.MADV_DONTNEED)
-        return copy
+        return found
+
+    def of(self, images: Iterable[str]) -> "Grid":
+        """Return the grids of some photographs, in their order, from the same mapped file. All must have one."""
+        found = copy(self)
+        found.ids = [*images]
+        found._rows = {image: self._rows[image] for image in found.ids}
+        found._order = np.array([*found._rows.values()])
+        found.shape = (len(found.ids), *self.shape[1:])
+        return found
+
+    def fingerprint(self) -> bytes:
+        """Return what the grids are known by: their encoder, photographs and shape. The numbers are not read."""
+        return json.dumps([self.origin, self.ids, self.shape]).encode()
 
 
 def grid_path(features_path: Path) -> Path:
     """Return where the grids are of the photographs whose features are in a file: `grid.h5` beside `features.pkl`."""
-    return features_path.with_name(f"{features_path.stem.replace('features', 'grid')}.h5")
+    return Path(features_path).with_name(f"{Path(features_path).stem.replace('features', 'grid')}.h5")
 
 
 def create_grid(path: Path, ids: Sequence[str], shape: Sequence[int], origin: Mapping[str, Any]) -> None:

@@ -153,12 +153,11 @@ def test_a_captioner_is_one_file(extension, monkeypatch, tmp_path):
     """It learns that photographs of one kind are of dogs and those of the other of cats; a word at a time it gives what the model gives."""
     toy = extension("A captioner")
     monkeypatch.setattr(captioner_file, "MODELS", (*captioner_file.MODELS, toy))
-    monkeypatch.setattr(train.merge, "trainer", toy.trainer)
     tokenizer = Tokenizer({"startseq": 1, "endseq": 2, "dog": 3, "cat": 4}, 4)
     photographs = {"a": np.array([[1.0, 0]], "float32"), "b": np.array([[0, 1.0]], "float32")}
     data = batches.gather({"a": ["dog"] * 4, "b": ["cat"] * 4}, photographs, tokenizer)
     model = toy.build((2,), tokenizer.vocabulary_size)
-    trained = train.compiled_trainer(model, 0.5, 1e-7, None)
+    trained = train.compiled_trainer(model, toy.optimizer(train.Recipe(8, 4, 0.5, 1e-7, False, None, None, False), 1))
     losses = trained.fit(data.ordered(4), epochs=8, shuffle=False, verbose=0).history["loss"]
     assert losses[-1] < losses[0] / 10
 

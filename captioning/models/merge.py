@@ -12,7 +12,23 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
+from captioning.batches import Captions
+from captioning.models import optimizers
+from captioning.models.plain import activation, dense, weights
+
 NAME = "merge"
+RECIPE = {  # the defaults of step 2
+    "epochs": 20,
+    "batch_size": 128,
+    "learning_rate": 0.006,
+    "epsilon": 3e-5,
+    "average": True,
+    "dimensions": None,
+    "minimum_count": 1,
+}
+DECODING = {}
+BY_PHOTOGRAPH = False
+SQUARED_LENGTH = 32  # of a standardised feature, on average; the longer, the further each update of Adam goes
 UNITS = 256
 CONFIGURATION = {  # of the layers with weights
     "feature_dense": {"units": UNITS, "activation": "relu"},
@@ -68,6 +84,25 @@ def _prefixes(words: keras.KerasTensor, length: int) -> keras.KerasTensor:
     padded = ops.pad(words, [[0, 0], [length - 1, 0]])
     windows = np.add.outer(np.arange(length), np.arange(length))
     return ops.reshape(ops.take(padded, windows, axis=1), (-1, length))
+
+
+def prepare(train: Captions, dev: Captions, vocabulary_size: int, recipe: Any) -> tuple:
+    """Return a new captioner, the captions as it learns from them, and what makes of it a captioner of features as they are."""
+    if not recipe.standardise:
+        return build(train.features.shape[1:], vocabulary_size), train, dev, lambda model: model
+    mean, deviation = train.features.mean(axis=0), train.features.std(axis=0)  # (D,) each
+    # For numbers that hardly vary in train, such as a dead unit's. Their own would make those of dev huge.
+    usual = deviation.mean()
+    scale = (np.where(deviation < usual / 100, usual, deviation) + 1e-6) * np.sqrt(len(mean) / SQUARED_LENGTH)
+    train, dev = (part.standardised(mean, scale) for part in (train, dev))
+    model = build(train.features.shape[1:], vocabulary_size)
+    return model, train, dev, lambda model: on_raw_features(model, mean, scale)
+
+
+def optimizer(recipe: Any, updates: int) -> keras.optimizers.Optimizer:
+    """Return Adam, whose moving average of the weights is over about an epoch of so many updates."""
+    average = {"use_ema": True, "ema_momentum": 1 - 1 / updates} if recipe.average else {}
+    return optimizers.Adam(recipe.learning_rate, epsilon=recipe.epsilon, **average)
 
 
 class Trainer(keras.Model):
@@ -150,20 +185,13 @@ class Stepper:
     """A captioner's arithmetic on plain arrays, one word at a time."""
 
     def __init__(self, captioner: keras.Model) -> None:
-        def weights(name: str) -> list[np.ndarray]:
-            return [np.asarray(weight, "float32") for weight in captioner.get_layer(name).get_weights()]
-
-        def dense(name: str) -> Callable[[np.ndarray], np.ndarray]:
-            (kernel, bias), activation = weights(name), _plain(captioner.get_layer(name).activation)
-            return lambda inputs: activation(inputs @ kernel + bias)
-
-        (embedding,) = weights("word_embedding")  # (V, E)
-        kernel, self.recurrent, bias = weights("lstm")  # (E, 4U), (U, 4U), (4U,)
+        (embedding,) = weights(captioner, "word_embedding")  # (V, E)
+        kernel, self.recurrent, bias = weights(captioner, "lstm")  # (E, 4U), (U, 4U), (4U,)
         self.word_gates = embedding @ kernel + bias  # (V, 4U)
         lstm = captioner.get_layer("lstm")
-        self.activation, self.gate = _plain(lstm.activation), _plain(lstm.recurrent_activation)
-        self.feature_dense, self.decoder_dense = dense("feature_dense"), dense("decoder_dense")
-        self.next_word = weights("next_word")
+        self.activation, self.gate = activation(lstm.activation), activation(lstm.recurrent_activation)
+        self.feature_dense, self.decoder_dense = dense(captioner, "feature_dense"), dense(captioner, "decoder_dense")
+        self.next_word = weights(captioner, "next_word")
         self.padding = None if lstm.return_sequences else self._padding(captioner.inputs[1].shape[1])
 
     def _padding(self, length: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -199,13 +227,3 @@ class Stepper:
         enter, forget, candidate, leave = np.split(gates, 4, axis=1)
         cell = self.gate(forget) * cell + self.gate(enter) * self.activation(candidate)
         return self.gate(leave) * self.activation(cell), cell
-
-
-def _plain(activation: Callable) -> Callable[[np.ndarray], np.ndarray]:
-    """Return an activation on arrays: numpy's, which is faster here, or Keras'."""
-    of_numpy = {"relu": lambda inputs: np.maximum(inputs, 0), "tanh": np.tanh, "sigmoid": _sigmoid}
-    return of_numpy.get(activation.__name__) or (lambda inputs: np.asarray(activation(inputs)))
-
-
-def _sigmoid(inputs: np.ndarray) -> np.ndarray:
-    return 0.5 * np.tanh(0.5 * inputs) + 0.5  # no overflow
