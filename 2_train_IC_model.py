@@ -8,13 +8,15 @@ step 1 --grid writes; it is meant for descriptions of step 1 --cleaning natural.
     history.csv, history.png                    loss and val_loss: exact averages of -log(probability) over next words
     checkpoint.weights.h5                       the state after the last epoch; the same command goes on from it
 
-The same seed gives the same captioner.
+`--reward cider --start FILE --out FOLDER` goes on with a captioner: it learns from the CIDEr-D of its own captions, and each epoch is
+judged by that of its captions of dev (docs/scores.md). It writes files such as model-ep002-cider0.343.keras. The same seed gives the same captioner.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from captioning import reward
 from captioning.train import Recipe, read_data, train, with_defaults
 from core import devices, settings
 
@@ -41,13 +43,19 @@ class Settings:
     dimensions: settings.Count | None = None
     """attention: principal components of each place's numbers. Default 512."""
 
+    # Reward
+    reward: Literal["cider"] | None = None
+    """Learn from the CIDEr-D of the captioner's own captions (self-critical training) in place of the next word."""
+    start: Path | None = None
+    """--reward: the captioner to go on with: a file, or a folder whose best is taken."""
+
     # Training. None: the captioner's own default, which is printed.
     epochs: settings.Count | None = None
-    """Passes over the descriptions, at most. merge: 20; attention: 10, over which its learning rate falls."""
+    """Passes over the descriptions, at most. merge: 20; attention: 10, over which its learning rate falls; --reward: 2."""
     batch_size: settings.Count | None = None
-    """Per update. merge: 128 descriptions; attention: 20 photographs, with all their descriptions."""
+    """Per update. merge: 128 descriptions; attention: 20 photographs, with all their descriptions; --reward: 40 photographs."""
     learning_rate: settings.Positive | None = None
-    """Adam's learning rate. Lower it if the loss jumps; raise it with the batch size. merge: 0.006; attention: 0.001."""
+    """Adam's learning rate. Lower it if the loss jumps; raise it with the batch size. merge: 0.006; attention: 0.001; --reward: 5e-5."""
     epsilon: settings.Positive | None = None
     """Adam's epsilon. Larger values slow down the learning of rare words. merge: 3e-5; with little data, and attention: 1e-7."""
     average: bool = True
@@ -69,6 +77,9 @@ class Settings:
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments, with_defaults)
     devices.prepare(config.precision)
+    if config.reward:
+        go_on(config)
+        return
     data = read_data(config.features, config.descriptions, config.train_images, config.dev_images, config.captioner)
     recipe = Recipe(
         epochs=config.epochs,
@@ -85,6 +96,14 @@ def main(arguments: list[str] | None = None) -> None:
     trained = train(data, config.out, recipe, config.seed)
     lowest, epochs = min(trained.losses), len(trained.losses)
     print(f"wrote {trained.captioner}: val_loss {lowest:.3f}, the lowest of {epochs} epochs")
+
+
+def go_on(config: Settings) -> None:
+    recipe = reward.Recipe(config.epochs, config.batch_size, config.learning_rate, config.epsilon)
+    files = (config.start, config.features, config.descriptions, (config.train_images, config.dev_images))
+    print(
+        f"wrote {reward.train(*files, config.out, recipe, config.seed)}: the highest CIDEr-D of {config.epochs} epochs"
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Batches of whole captions. Captions of similar length come together, padded on the right, with all their next words as targets."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -149,12 +149,12 @@ def gather(
             ]
             words += ids
     photograph, start, length, skip = np.array(rows, "int32").T
-    ordered = (
-        features.of(descriptions)
-        if isinstance(features, Grid)
-        else np.concatenate([features[name] for name in descriptions])
-    )
-    return kind(ordered, np.array(words, "int32"), photograph, start, length, skip)
+    return kind(stacked(features, descriptions), np.array(words, "int32"), photograph, start, length, skip)
+
+
+def stacked(features: Mapping[str, np.ndarray] | Grid, images: Iterable[str]) -> np.ndarray | Grid:
+    """Return the features (P, D), or grids (P, cells, C), of some photographs in their order."""
+    return features.of(images) if isinstance(features, Grid) else np.concatenate([features[image] for image in images])
 
 
 def windows(count: int, maximum: int) -> Iterator[tuple[int, int, int]]:

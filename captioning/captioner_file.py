@@ -134,17 +134,26 @@ def _read_memory(path: Path) -> dict[str, Any]:
 
 
 def best_of(folder: Path) -> Path:
-    """Return the captioner with the lowest val_loss in a folder.
+    """Return the captioner with the lowest val_loss in a folder, or with the highest CIDEr-D in one of step 2 --reward.
 
-    :raises InputError: there is none.
+    :raises InputError: there is none, or there are both kinds.
     """
-    losses = {
-        path: re.search(r"-val_loss(\d+(?:\.\d+)?)\.(?:keras|h5)$", path.name) for path in folder.glob("model-ep*")
-    }
-    found = {path: float(match[1]) for path, match in losses.items() if match}
+    losses, ciders = (
+        {
+            path: float(match[1])
+            for path in folder.glob("model-ep*")
+            if (match := re.search(rf"-{name}(\d+(?:\.\d+)?)\.(?:keras|h5)$", path.name))
+        }
+        for name in ("val_loss", "cider")
+    )
+    if losses and ciders:
+        raise InputError(
+            f"expected captioners of one kind in {folder}, found {min(losses).name} and {min(ciders).name}; name a file"
+        )
+    found = losses or {path: -value for path, value in ciders.items()}
     if not found:
         raise InputError(
             f"expected a captioner (model-ep...-val_loss....keras) in {folder}, found none; run 2_train_IC_model.py"
         )
-    # Of equal ones the last: each was written for a lower val_loss, with more digits than its name has.
+    # Of equal ones the last: each was written because it was better, in digits that its name does not have.
     return min(sorted(found, reverse=True), key=found.get)

@@ -53,12 +53,17 @@ def alternatives(model: keras.Model, features: np.ndarray, tokenizer: Tokenizer,
     """
     if beam < 1:
         raise InputError(f"expected a beam of at least 1, found {beam}")
-    rules, stepper = Rules(**design(model).DECODING), design(model).Stepper(model)
+    rules = Rules(**{**design(model).DECODING, "longest": longest(model, tokenizer)})
+    stepper = design(model).Stepper(model)
     together = max(1, ROWS // beam)
     parts = [features[first : first + together] for first in range(0, len(features), together)]
-    longest = rules.longest or model.inputs[1].shape[1] or tokenizer.maximum_length or MAXIMUM_LENGTH
-    rules = replace(rules, longest=longest)
     return [captions for part in parts for captions in _search(stepper, part, tokenizer, beam, rules)]
+
+
+def longest(model: keras.Model, tokenizer: Tokenizer) -> int:
+    """Return the words of a captioner's longest caption, with the end token."""
+    own = design(model).DECODING.get("longest") or model.inputs[1].shape[1]
+    return own or tokenizer.maximum_length or MAXIMUM_LENGTH
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class Rules:
 
     length_power: float = 1  # a caption's log-probability is divided by this power of its words
     repeats: bool = True  # whether a word may come twice in a row
-    longest: int | None = None  # words, with the end token
+    longest: int = MAXIMUM_LENGTH  # words, with the end token
 
 
 @dataclass(frozen=True)
@@ -154,3 +159,31 @@ def _collect(beam: _Beam, tokenizer: Tokenizer, found: list[list[Caption]], rule
         score = float(logs.mean() if rules.length_power == 1 else logs.sum() / len(logs) ** rules.length_power)
         attention = None if places is None else places[:length]
         found[photograph].append(Caption(words, probabilities, score, bool(finished), attention))
+
+
+def sample(
+    stepper: Any, features: np.ndarray, tokenizer: Tokenizer, count: int, temperature: float, longest: int, random: Any
+) -> np.ndarray:
+    """Draw captions of photographs word by word, with the probabilities softmax(logits / temperature).
+
+    :param features: of P photographs, as `alternatives` takes them.
+    :param random: a NumPy generator.
+    :returns: word ids, int32 (P * count, longest), those of one photograph one after another, the end token's last, then zeros. An
+        unfinished caption has no end token.
+    """
+    start, end = tokenizer.word_index[START], tokenizer.word_index[END]
+    ids = np.zeros((len(features) * count, longest), "int32")
+    alive, words = np.arange(len(ids)), np.full(len(ids), start)
+    state = keras.tree.map_structure(lambda array: np.repeat(array, count, axis=0), stepper.start(features))
+    for place in range(longest):
+        logits, state = stepper.step(state, words)
+        logits[:, 0] = -np.inf  # the padding is no word
+        words = (logits / temperature + random.gumbel(size=logits.shape)).argmax(axis=1)
+        ids[alive, place] = words
+        going = words != end
+        if not going.all():
+            alive, words = alive[going], words[going]
+            state = keras.tree.map_structure(lambda array, going=going: array[going], state)
+        if not len(alive):
+            break
+    return ids

@@ -7,8 +7,18 @@ from typing import Any
 
 from captioning.captions import write_results
 from captioning.cleaning import MOST, clean, dropped
+from captioning.metrics.scores import (
+    CLEANED,
+    METRIC_NAMES,
+    SEED,
+    STANDARD,
+    Judge,
+    Protocol,
+    best_constant,
+    compare,
+    evaluate,
+)
 from captioning.metrics.text import Text
-from captioning.scores import CLEANED, METRIC_NAMES, SEED, STANDARD, Judge, Protocol, best_constant, compare, evaluate
 from captioning.tokenizer import START, wrap
 from core.disk import write_json
 

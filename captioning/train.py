@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from captioning import batches, captioner_file, checks
-from captioning.captions import read_descriptions
+from captioning.captions import Captions, read_descriptions
 from captioning.models import merge
 from captioning.tokenizer import Tokenizer, wrap
 from core import machine, training
@@ -18,6 +18,7 @@ from core.errors import InputError
 from encoders import features_file
 from encoders.features_file import Grid
 
+REWARD = {"epochs": 2, "batch_size": 40, "learning_rate": 5e-5, "epsilon": 1e-7}  # the defaults of captioning/reward.py
 OPTIONAL = ("patience", "reduce_after")  # settings whose None is remembered too
 NAME = "model-ep{epoch:03d}-loss{loss:.3f}-val_loss{val_loss:.3f}.keras"
 
@@ -68,8 +69,13 @@ class Recipe:
 
 
 def with_defaults(config: Any) -> Any:
-    """Return settings whose None are the defaults of their captioner."""
-    defaults = find(config.captioner).RECIPE
+    """Return settings whose None are the defaults of their captioner, or of training by reward.
+
+    :raises InputError: there is no such captioner, or of --reward and --start one is missing.
+    """
+    if (config.reward is None) != (config.start is None):
+        raise InputError("expected --reward cider and --start FILE together, found one of them; give both or none")
+    defaults = REWARD if config.reward else find(config.captioner).RECIPE
     return replace(
         config, **{name: defaults[name] for name in vars(config) if name in defaults and getattr(config, name) is None}
     )
@@ -101,9 +107,8 @@ def read_data(
     :raises InputError: a file is missing or damaged, or a photograph of the lists has no feature.
     """
     model = find(captioner)
-    described, (extracted, origin, source) = read_descriptions(descriptions), _seen(features, model.BY_PHOTOGRAPH)
-    train, dev = (checks.described(described, path) for path in (train_images, dev_images))
-    checks.check_apart(train, dev, dev_images)
+    train, dev = read_described(descriptions, train_images, dev_images)
+    extracted, origin, source = read_seen(features, model.BY_PHOTOGRAPH)
     texts = (wrap(text) for texts in train.values() for text in texts)
     tokenizer = Tokenizer.fit(texts, model.RECIPE["minimum_count"])
     for part in (train, dev):
@@ -116,7 +121,18 @@ def read_data(
     return TrainingData(tokenizer, *found, origin)
 
 
-def _seen(features: Path, looks: bool) -> tuple[Mapping[str, np.ndarray] | Grid, dict[str, Any] | None, Path]:
+def read_described(descriptions: Path, train_images: Path, dev_images: Path) -> tuple[Captions, Captions]:
+    """Return the descriptions of train and dev.
+
+    :raises InputError: a file is missing, or a photograph is in both.
+    """
+    described = read_descriptions(descriptions)
+    train, dev = (checks.described(described, path) for path in (train_images, dev_images))
+    checks.check_apart(train, dev, dev_images)
+    return train, dev
+
+
+def read_seen(features: Path, looks: bool) -> tuple[Mapping[str, np.ndarray] | Grid, dict[str, Any] | None, Path]:
     """Return the features of photographs, or for a captioner that looks their grids, with origin and file."""
     grid = features_file.grid_path(features)
     if looks and grid.exists():

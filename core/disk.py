@@ -1,5 +1,6 @@
 """Whole files or none: a file gets its name only once it is complete. One run at a time writes into a folder."""
 
+import hashlib
 import io
 import json
 import os
@@ -156,3 +157,8 @@ def check_claim(claimed: int, size: int, path: Path) -> None:
     """
     if claimed > EXPANSION * size + (1 << 20):
         raise InputError(f"refused {path}: {size:,} bytes in it would unpack to {claimed:,}; get it from elsewhere")
+
+
+def digest(*values: Any) -> str:
+    """Return a short fingerprint of plain values."""
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]

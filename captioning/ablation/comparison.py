@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from captioning import report, scores
+from captioning import report
 from captioning.ablation.study import SIDECAR, Data, Study
 from captioning.captions import read_results
-from captioning.scores import Judge, Protocol, Scores
+from captioning.metrics import scores
+from captioning.metrics.scores import Judge, Protocol, Scores
 from core import disk
 
 FLOOR, PERSON = "one caption for all", "a person"

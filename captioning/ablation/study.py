@@ -4,8 +4,6 @@ Each encoder has a folder, named by its name and fingerprint, with features.pkl,
 minutes.json and a folder seed-N for each captioner: what step 2 writes, captions.json, minutes.json and, last, scores.json.
 """
 
-import hashlib
-import json
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -146,7 +144,7 @@ def learn(training_data: TrainingData, run: Path, data: Data, split: str, beam: 
     """
     settings = {name: value for name, value in asdict(recipe).items() if name != "reduce_after"} | {"seed": seed}
     about = {"split": split, "beam": beam}
-    made_of = digest(training_data.fingerprints(), data.stamp, data.test, data.references)
+    made_of = disk.digest(training_data.fingerprints(), data.stamp, data.test, data.references)
     identity = settings | about | {"data": made_of}
     scores = run / "scores.json"
     found = disk.read_json(scores) if scores.exists() else {}
@@ -166,12 +164,7 @@ def learn(training_data: TrainingData, run: Path, data: Data, split: str, beam: 
 
 def stamp(paths: Iterable[Path]) -> str:
     """Return a fingerprint of files by their paths, sizes and times."""
-    return digest(*((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths))
-
-
-def digest(*values: Any) -> str:
-    """Return a short fingerprint of plain values."""
-    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
+    return disk.digest(*((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths))
 
 
 @contextmanager

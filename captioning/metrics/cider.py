@@ -39,10 +39,14 @@ class CiderD:
 
     def scores(self, candidates: Sequence[Text]) -> list[float]:
         """Return each photograph's CIDEr-D, in [0, 10]; a corpus's is their mean."""
-        return [
-            10 * sum(_likeness(vector, reference) for reference in references) / len(references)
-            for vector, references in zip(map(self._vector, candidates), self.references, strict=True)
-        ]
+        if len(candidates) != len(self.references):
+            raise ValueError(f"{len(candidates)} candidates of {len(self.references)} photographs")
+        return [self.score(candidate, photograph) for photograph, candidate in enumerate(candidates)]
+
+    def score(self, candidate: Text, photograph: int) -> float:
+        """Return the CIDEr-D of one candidate against the references of one photograph, by its number."""
+        vector, references = self._vector(candidate), self.references[photograph]
+        return 10 * sum(_likeness(vector, reference) for reference in references) / len(references)
 
     def _vector(self, text: Text) -> tuple[dict[Gram, float], list[float], int]:
         """Return the weight of each n-gram (its count times its inverse document frequency), the norm for each n, the length."""

@@ -109,6 +109,10 @@ class Trainer(keras.Model):
     """A captioner's layers up to its last, which is in the loss: see `trainer`."""
 
     def compute_loss(self, x, y, y_pred, sample_weight=None, training=True) -> tf.Tensor:
+        if sample_weight is not None:
+            logits = ops.matmul(ops.cast(y_pred, "float32"), self.next_word.kernel) + self.next_word.bias
+            losses = keras.losses.sparse_categorical_crossentropy(y, logits, from_logits=True)
+            return ops.mean(losses * sample_weight)
         return crossentropy(ops.cast(y_pred, "float32"), *map(tf.convert_to_tensor, self.next_word.weights), y)
 
 
@@ -118,6 +122,7 @@ def trainer(captioner: keras.Model) -> Trainer:
     Inputs `real_tokens`, int32 (R,), the positions of real words in the flattened `words`, then the captioner's own; targets the next
     words, int32 (R,); output what the layer `next_word` sees, (R, 256). That layer, which costs most, skips the padding; and since Keras
     weighs each batch by the length of the first input, `loss` and `val_loss` are exact averages over next words.
+    With sample weights (R,) the loss is the weighted mean of -log(probability).
     """
     real_tokens = keras.Input((), dtype="int32", name="real_tokens")
     merged = captioner.get_layer("merge").output  # (N, T, 256)

@@ -14,8 +14,8 @@ from nltk.translate.bleu_score import corpus_bleu
 from captioning.metrics import bleu, rouge
 from captioning.metrics.cider import CiderD
 from captioning.metrics.protocol import Protocol
+from captioning.metrics.scores import CLEANED, EQUAL_WEIGHTS, SEED_WEIGHTS
 from captioning.metrics.text import Text
-from captioning.scores import CLEANED, EQUAL_WEIGHTS, SEED_WEIGHTS
 
 FIXTURE = json.loads(Path(__file__).with_name("metrics_fixture.json").read_text())
 CANDIDATES = [Text(photograph["candidate"]) for photograph in FIXTURE["photographs"].values()]

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from nltk.translate.bleu_score import corpus_bleu
 
-from captioning import report, scores
+from captioning import report
 from captioning.cleaning import clean
+from captioning.metrics import scores
+from captioning.metrics.scores import CLEANED, SEED, SEED_WEIGHTS, STANDARD, Judge
 from captioning.metrics.text import Text
-from captioning.scores import CLEANED, SEED, SEED_WEIGHTS, STANDARD, Judge
 from captioning.tokenizer import wrap
 
 FIXTURE = json.loads(Path(__file__).with_name("metrics_fixture.json").read_text())["photographs"]
