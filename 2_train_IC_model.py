@@ -12,13 +12,14 @@ step 1 --grid writes; it is meant for descriptions of step 1 --cleaning natural.
 judged by that of its captions of dev (docs/scores.md). It writes files such as model-ep002-cider0.343.keras. The same seed gives the same captioner.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from captioning import reward
 from captioning.train import Recipe, read_data, train, with_defaults
 from core import devices, settings
+from core.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Settings:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    config = settings.from_command_line(Settings, arguments, with_defaults)
+    config = settings.from_command_line(Settings, arguments, complete)
     devices.prepare(config.precision)
     if config.reward:
         go_on(config)
@@ -98,8 +99,19 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"wrote {trained.captioner}: val_loss {lowest:.3f}, the lowest of {epochs} epochs")
 
 
+def complete(config: Settings) -> Settings:
+    """Return the settings with the defaults of the captioner, or of training by reward."""
+    if (config.reward is None) != (config.start is None):
+        raise InputError("expected --reward cider and --start FILE together, found one of them; give both or none")
+    if not config.reward:
+        return with_defaults(config, config.captioner)
+    defaults = asdict(reward.Recipe())
+    return replace(config, **{name: defaults[name] for name in defaults if getattr(config, name, 0) is None})
+
+
 def go_on(config: Settings) -> None:
-    recipe = reward.Recipe(config.epochs, config.batch_size, config.learning_rate, config.epsilon)
+    names = ("epochs", "batch_size", "learning_rate", "epsilon")
+    recipe = reward.Recipe(**{name: getattr(config, name) for name in names})
     files = (config.start, config.features, config.descriptions, (config.train_images, config.dev_images))
     print(
         f"wrote {reward.train(*files, config.out, recipe, config.seed)}: the highest CIDEr-D of {config.epochs} epochs"

@@ -13,13 +13,13 @@ Nothing is computed twice: kill it, or add encoders or seeds, and the same comma
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from captioning.ablation import results, study
 from captioning.ablation.study import Data, Study
 from captioning.cleaning import Cleaning
 from captioning.splits import describe
-from captioning.train import Recipe, read_data
+from captioning.train import Recipe, find, read_data, with_defaults
 from core import devices, disk, settings
 from encoders import encoder_file, evaluate, extract
 
@@ -52,16 +52,24 @@ class Settings:
     precision: extract.Precision = "float32"
     """Of step 1. bfloat16 is only used on processors where it is faster."""
 
-    # Training
+    # Captioner
+    captioner: str = "merge"
+    """merge or attention, which looks at the grid of an encoder that has one, and else at its feature."""
+    dimensions: settings.Count | None = None
+    """attention: principal components of each place's numbers. Default 512."""
+    reward: Literal["cider"] | None = None
+    """Then learn from the CIDEr-D of the captioner's own captions, as step 2 --reward does."""
+
+    # Training. None: the captioner's own default, as in step 2.
     seeds: settings.Count = 3
     """Captioners for each encoder, with the seeds 0, 1, ..."""
-    epochs: settings.Count = 20
+    epochs: settings.Count | None = None
     """Passes over the descriptions, at most."""
-    batch_size: settings.Count = 128
-    """Descriptions per update."""
-    learning_rate: settings.Positive = 0.006
+    batch_size: settings.Count | None = None
+    """Descriptions per update; attention: photographs."""
+    learning_rate: settings.Positive | None = None
     """Adam's learning rate."""
-    epsilon: settings.Positive = 3e-5
+    epsilon: settings.Positive | None = None
     """Adam's epsilon. Larger values slow down the learning of rare words; with little data use 1e-7."""
     average: bool = True
     """Validate and write the moving average of the weights over about an epoch."""
@@ -76,7 +84,7 @@ class Settings:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    config = settings.from_command_line(Settings, arguments)
+    config = settings.from_command_line(Settings, arguments, lambda chosen: with_defaults(chosen, chosen.captioner))
     devices.prepare()
     named, lists = study.named(config.encoders), (config.train_images, config.dev_images, config.test_images)
     with disk.locked(config.out):
@@ -95,8 +103,10 @@ def carry_out(name: str, path: Path, data: Data, config: Settings) -> Study:
     folder = study.folder_of(config.out, name, encoder_file.fingerprint(encoder))
     stored, split = folder / "features.pkl", describe(config.test_images)
     disk.write_json(folder / "encoder.json", study.describe(path, encoder) | judge(encoder, folder, config))
-    study.extract(stored, encoder, data, config.cleaning, config.precision)
-    training_data = read_data(stored, data.descriptions, config.train_images, config.dev_images)
+    looks = find(config.captioner).BY_PHOTOGRAPH and encoder_file.has_grid(encoder)
+    study.extract(stored, encoder, data, config.cleaning, config.precision, grid=looks)
+    lists = (config.train_images, config.dev_images)
+    training_data = read_data(stored, data.descriptions, *lists, config.captioner)
     recipe = Recipe(
         epochs=config.epochs,
         batch_size=config.batch_size,
@@ -106,10 +116,17 @@ def carry_out(name: str, path: Path, data: Data, config: Settings) -> Study:
         patience=config.patience,
         reduce_after=None,
         standardise=config.standardise,
+        captioner=config.captioner,
+        dimensions=config.dimensions,
     )
-    runs = tuple(folder / f"seed-{seed}" for seed in range(config.seeds))
+    kind = "" if config.captioner == "merge" else f"{config.captioner}-"
+    runs = tuple(folder / f"{kind}seed-{seed}" for seed in range(config.seeds))
     for seed, run in enumerate(runs):
         study.learn(training_data, run, data, split, config.beam, recipe, seed)
+    if config.reward:
+        starts, runs = runs, tuple(run.with_name(f"{config.reward}-{run.name}") for run in runs)
+        for seed, (start, run) in enumerate(zip(starts, runs, strict=True)):
+            study.learn_reward(start, run, data, split, config.beam, lists, seed)
     return Study(name, folder, runs)
 
 

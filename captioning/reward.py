@@ -19,7 +19,7 @@ from captioning.captioner_file import Captioner
 from captioning.metrics.cider import CiderD
 from captioning.metrics.scores import CLEANED, Judge
 from captioning.metrics.text import Text
-from captioning.models import optimizers
+from captioning.models import adam
 from captioning.tokenizer import END, START, Tokenizer
 from captioning.train import read_described, read_seen
 from core import disk, keras_files, training
@@ -33,10 +33,10 @@ LEAST_VARIETY = 0.5  # of the distinct captions at the start, with which a run g
 class Recipe:
     """How a captioner learns from its reward. A run goes on only with the same recipe."""
 
-    epochs: int
-    batch_size: int  # photographs an update
-    learning_rate: float  # Adam's; it falls to a tenth by a cosine
-    epsilon: float
+    epochs: int = 2
+    batch_size: int = 40  # photographs an update
+    learning_rate: float = 5e-5  # Adam's; it falls to a tenth by a cosine
+    epsilon: float = 1e-7
     samples: int = 5  # captions drawn for each photograph
     temperature: float = 0.7
     averaged: int = 100  # updates in the moving average of the weights
@@ -218,9 +218,7 @@ def _fit(
     updates = -(-len(train_part) // recipe.batch_size)
     rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, updates * recipe.epochs, alpha=0.1)
     momentum = 1 - 1 / min(recipe.averaged, updates)
-    learner.compile(
-        optimizers.Adam(rate, epsilon=recipe.epsilon, use_ema=True, ema_momentum=momentum), jit_compile=False
-    )
+    learner.compile(adam.Adam(rate, epsilon=recipe.epsilon, use_ema=True, ema_momentum=momentum), jit_compile=False)
 
     def batches(epoch: tf.Tensor) -> tf.data.Dataset:
         def generate(epoch: np.int64) -> Iterator[tuple]:

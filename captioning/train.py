@@ -18,7 +18,6 @@ from core.errors import InputError
 from encoders import features_file
 from encoders.features_file import Grid
 
-REWARD = {"epochs": 2, "batch_size": 40, "learning_rate": 5e-5, "epsilon": 1e-7}  # the defaults of captioning/reward.py
 OPTIONAL = ("patience", "reduce_after")  # settings whose None is remembered too
 NAME = "model-ep{epoch:03d}-loss{loss:.3f}-val_loss{val_loss:.3f}.keras"
 
@@ -68,14 +67,12 @@ class Recipe:
         return {name.replace("_", " "): value for name, value in fixed.items()}
 
 
-def with_defaults(config: Any) -> Any:
-    """Return settings whose None are the defaults of their captioner, or of training by reward.
+def with_defaults(config: Any, captioner: str) -> Any:
+    """Return settings whose None are the defaults of a captioner.
 
-    :raises InputError: there is no such captioner, or of --reward and --start one is missing.
+    :raises InputError: there is no such captioner.
     """
-    if (config.reward is None) != (config.start is None):
-        raise InputError("expected --reward cider and --start FILE together, found one of them; give both or none")
-    defaults = REWARD if config.reward else find(config.captioner).RECIPE
+    defaults = find(captioner).RECIPE
     return replace(
         config, **{name: defaults[name] for name in vars(config) if name in defaults and getattr(config, name) is None}
     )

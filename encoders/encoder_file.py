@@ -92,6 +92,17 @@ def with_grid(model: keras.Model) -> keras.Model:
     )
 
 
+def has_grid(encoder: Encoder) -> bool:
+    """Tell whether an encoder gives a grid."""
+    if isinstance(encoder, OnnxEncoder):
+        return bool(encoder.grid)
+    try:
+        with_grid(encoder)
+    except InputError:
+        return False
+    return True
+
+
 def _with_grid_of(layer: layers.Layer, model: keras.Model) -> keras.Model:
     if layer in model.layers:
         return keras.Model(model.inputs, [*model.outputs, layer.output if layer.name == "grid" else layer.input])

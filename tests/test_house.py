@@ -14,8 +14,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from captioning import batches, captioner_file, captions, decoding, scores, train
-from captioning.metrics import bleu
+from captioning import batches, captioner_file, captions, decoding, train
+from captioning.metrics import bleu, scores
 from captioning.metrics.protocol import Protocol
 from captioning.metrics.text import Text
 from captioning.tokenizer import Tokenizer

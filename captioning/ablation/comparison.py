@@ -93,8 +93,8 @@ def _minutes(*folders: Path) -> list[float]:
 
 
 def read_losses(path: Path) -> list[float]:
-    """Return each epoch's val_loss of a history.csv."""
-    return [float(row["val_loss"]) for row in csv.DictReader(disk.read_text(path).splitlines())]
+    """Return each epoch's val_loss of a history.csv; none of a captioner that learnt from its reward."""
+    return [float(row["val_loss"]) for row in csv.DictReader(disk.read_text(path).splitlines()) if "val_loss" in row]
 
 
 # The table -----------------------------------------------------------------------------------------------------------

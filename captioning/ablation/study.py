@@ -6,7 +6,7 @@ minutes.json and a folder seed-N for each captioner: what step 2 writes, caption
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from captioning import checks, report
+from captioning import checks, report, reward
 from captioning.captions import Captions, clean_into, read_captions, read_descriptions
 from captioning.cleaning import Cleaning
 from captioning.describe import describe as describe_photographs
@@ -25,6 +25,7 @@ from encoders import convert, photographs
 from encoders.encoder_file import Encoder
 from encoders.evidence import Told
 from encoders.extract import Precision, write
+from encoders.features_file import grid_path
 
 # What FILE.json beside an encoder's file may say. A person writes the first two; encoders.convert writes the others.
 SIDECAR = ("pretext task", "data", "checkpoint", "family", "network", "normalisation")
@@ -123,16 +124,19 @@ def describe(path: Path, encoder: Encoder) -> dict[str, Any]:
     return {**known, "parameters": encoder.count_params(), "D": encoder.output_shape[-1]}
 
 
-def extract(path: Path, encoder: Encoder, data: Data, cleaning: Cleaning, precision: Precision) -> None:
-    """Write the features, unless the file has them already, of these photographs and in this precision."""
+def extract(
+    path: Path, encoder: Encoder, data: Data, cleaning: Cleaning, precision: Precision, *, grid: bool = False
+) -> None:
+    """Write the features, and if `grid` the grids, unless the files have them already, of these photographs and in this precision."""
     stored, made = path.with_name("extracted.json"), {"photographs": data.stamp, "precision": precision}
+    there = path.exists() and (grid_path(path).exists() or not grid)
     if stored.exists():
-        if path.exists() and disk.read_json(stored) == made:
+        if there and disk.read_json(stored) == made:
             return
         stored.unlink()
         path.with_name("minutes.json").unlink(missing_ok=True)
     with timed(path.parent):
-        write(path, encoder, data.photographs, cleaning, precision=precision)
+        write(path, encoder, data.photographs, cleaning, precision=precision, grid=grid)
     disk.write_json(stored, made)
     keras.backend.clear_session()  # the encoder's graph is not needed while captioners are trained
 
@@ -143,21 +147,44 @@ def learn(training_data: TrainingData, run: Path, data: Data, split: str, beam: 
     :param run: the captioner's folder, within that of its encoder.
     """
     settings = {name: value for name, value in asdict(recipe).items() if name != "reduce_after"} | {"seed": seed}
-    about = {"split": split, "beam": beam}
     made_of = disk.digest(training_data.fingerprints(), data.stamp, data.test, data.references)
-    identity = settings | about | {"data": made_of}
-    scores = run / "scores.json"
+    identity = settings | {"split": split, "beam": beam, "data": made_of}
+
+    def trained() -> tuple[Path, float]:
+        found = train(training_data, run, recipe, seed)
+        return found.captioner, min(found.losses)
+
+    _scored(run, identity, trained, data)
+
+
+def learn_reward(start: Path, run: Path, data: Data, split: str, beam: int, lists: Sequence[Path], seed: int) -> None:
+    """Let the captioner of the folder `start` learn from its reward, and score its captions, unless all that is done.
+
+    :param lists: image lists of train and dev.
+    """
+    before, recipe = disk.read_json(start / "scores.json"), reward.Recipe()
+    identity = before["recipe"] | {"reward": asdict(recipe), "split": split, "beam": beam}
+
+    def trained() -> tuple[Path, float]:
+        files = (start, run.with_name("features.pkl"), data.descriptions, lists)
+        return reward.train(*files, run, recipe, seed), before["val_loss"]
+
+    _scored(run, identity, trained, data)
+
+
+def _scored(run: Path, identity: dict[str, Any], trained: Callable[[], tuple[Path, float]], data: Data) -> None:
+    scores, beam = run / "scores.json", identity["beam"]
     found = disk.read_json(scores) if scores.exists() else {}
     if isinstance(found, dict) and found.get("recipe") == identity:
         print(f"{run} is finished")
         return
     print(f"\n{run}", flush=True)
     with timed(run):
-        trained = train(training_data, run, recipe, seed)
+        captioner, val_loss = trained()
         captions, unfinished = describe_photographs(
-            trained.captioner, run.with_name("features.pkl"), data.train, data.test, data.descriptions, beam
+            captioner, run.with_name("features.pkl"), data.train, data.test, data.descriptions, beam
         )
-        about |= {"recipe": identity, "val_loss": min(trained.losses)}
+        about = {"split": identity["split"], "beam": beam, "recipe": identity, "val_loss": val_loss}
         report.write(run, captions, unfinished, data.train, data.test, data.references, **about)
     keras.backend.clear_session()
 

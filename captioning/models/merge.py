@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from captioning.batches import Captions
-from captioning.models import optimizers
+from captioning.models import adam
 from captioning.models.plain import activation, dense, weights
 
 NAME = "merge"
@@ -102,7 +102,7 @@ def prepare(train: Captions, dev: Captions, vocabulary_size: int, recipe: Any) -
 def optimizer(recipe: Any, updates: int) -> keras.optimizers.Optimizer:
     """Return Adam, whose moving average of the weights is over about an epoch of so many updates."""
     average = {"use_ema": True, "ema_momentum": 1 - 1 / updates} if recipe.average else {}
-    return optimizers.Adam(recipe.learning_rate, epsilon=recipe.epsilon, **average)
+    return adam.Adam(recipe.learning_rate, epsilon=recipe.epsilon, **average)
 
 
 class Trainer(keras.Model):

@@ -6,7 +6,6 @@ from itertools import groupby
 from pathlib import Path
 
 from captioning.ablation.comparison import Table
-from captioning.ablation.study import digest
 from captioning.pages import page
 from core import disk
 
@@ -37,7 +36,7 @@ def write(
         groups="\n".join(map(_group, groups)),
         notes=page.items(map(escape, notes)),
         plots="\n".join(page.picture(disk.read_bytes(plot), escape(shown)) for shown, plot in plots.items()),
-        captions=digest([(photograph.name, dict(given)) for photograph, given in photographs.items()]),
+        captions=disk.digest([(photograph.name, dict(given)) for photograph, given in photographs.items()]),
         marks=" ".join(MARKS),
         figures="\n".join(_figure(photograph, given) for photograph, given in photographs.items()),
     )

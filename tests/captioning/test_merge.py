@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from captioning.batches import gather
-from captioning.models import merge, optimizers
+from captioning.models import adam, merge
 from captioning.tokenizer import Tokenizer, wrap
 from tests.original import captioning as original
 
@@ -134,7 +134,7 @@ def test_a_compiled_step_of_adam_is_that_of_keras_on_whole_gradients(wrap):
             step(pair)
         return [*weights, *optimizer.variables]
 
-    for ours, theirs in zip(reach(optimizers.Adam, sparse), reach(keras.optimizers.Adam, whole), strict=True):
+    for ours, theirs in zip(reach(adam.Adam, sparse), reach(keras.optimizers.Adam, whole), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-7)
 
 
