@@ -11,6 +11,7 @@ from captioning.tokenizer import END, START, Tokenizer
 from core.errors import InputError
 
 ROWS = 256  # captions that are extended together; more only costs memory
+STILL_GOING = 0.75  # share of the captions under way, below which those that have ended are taken out
 MAXIMUM_LENGTH = 34  # words, where neither captioner nor tokenizer says: Flickr8k's, after the original's cleaning
 
 
@@ -175,15 +176,19 @@ def sample(
     ids = np.zeros((len(features) * count, longest), "int32")
     alive, words = np.arange(len(ids)), np.full(len(ids), start)
     state = keras.tree.map_structure(lambda array: np.repeat(array, count, axis=0), stepper.start(features))
+    going = np.ones(len(ids), bool)
     for place in range(longest):
         logits, state = stepper.step(state, words)
         logits[:, 0] = -np.inf  # the padding is no word
-        words = (logits / temperature + random.gumbel(size=logits.shape)).argmax(axis=1)
-        ids[alive, place] = words
-        going = words != end
-        if not going.all():
+        logits /= temperature
+        logits += random.gumbel(size=logits.shape)
+        words = logits.argmax(axis=1)
+        ids[alive, place] = words * going
+        going &= words != end
+        if not going.any():
+            break
+        if going.mean() < STILL_GOING:
             alive, words = alive[going], words[going]
             state = keras.tree.map_structure(lambda array, going=going: array[going], state)
-        if not len(alive):
-            break
+            going = going[going]
     return ids

@@ -179,7 +179,7 @@ def optimizer(recipe: Any, updates: int) -> keras.optimizers.Optimizer:
 
 
 class State(NamedTuple):
-    """Captions under way, a row each: keys and values of their photographs' cells (R, cells, heads, 32), the LSTM's states (R, 256), and where they looked last (R, cells)."""
+    """Captions under way, a row each: keys (R, heads, 32, cells) and values (R, heads, cells, 32) of their photographs, the LSTM's states (R, 256), and where they looked last (R, cells)."""
 
     keys: np.ndarray
     values: np.ndarray
@@ -215,9 +215,8 @@ class Stepper:
         (mean, variance), (components, shift), (kernel, position) = self.grid
         grids = np.clip((grids - mean) / np.sqrt(variance + 1e-6), -LIMIT, LIMIT)
         cells = self._normed("grid_norm", (grids @ components + shift) @ kernel + position)  # (N, cells, 256)
-        keys, values = (
-            np.tensordot(cells, kernel, 1) + bias for kernel, bias in (self.key, self.value)
-        )  # (N, cells, heads, 32)
+        keys, values = (np.tensordot(cells, kernel, 1) + bias for kernel, bias in (self.key, self.value))
+        keys, values = (np.ascontiguousarray(keys.transpose(0, 2, 3, 1)), np.ascontiguousarray(values.swapaxes(1, 2)))
         empty = np.zeros((len(cells), UNITS), "float32")
         return State(keys, values, empty, empty, np.zeros(cells.shape[:2], "float32"))
 
@@ -231,10 +230,10 @@ class Stepper:
         read = self.embedding[words] + hidden
         kernel, bias = self.query
         query = np.tensordot(self._normed("query_norm", read), kernel, 1) + bias  # (R, heads, 32)
-        scores = np.einsum("rhd,rchd->rhc", query, keys, optimize=True) / np.sqrt(query.shape[-1])
+        scores = (query[:, :, None] @ keys)[:, :, 0] / np.sqrt(query.shape[-1])
         scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
         shares = scores / scores.sum(axis=-1, keepdims=True)  # (R, heads, cells)
-        looked = np.einsum("rhc,rchd->rhd", shares, values, optimize=True)
+        looked = (shares[:, :, None] @ values)[:, :, 0]  # (R, heads, 32)
         kernel, bias = self.output
         read = read + np.tensordot(looked, kernel, 2) + bias
         fed = self._normed("feed_norm", read)
