@@ -142,6 +142,31 @@ def test_pickles(name, read, refused, tmp_path):
     refused(read, tmp_path / "file.pkl", message)
 
 
+# Captions ------------------------------------------------------------------------------------------------------------
+
+
+TEXTS = {
+    "a quotation mark without end": 'image,caption\nx,"' + "y\n" * 30_000,
+    "quotation marks by turns": "image,caption\n" + 'x,"y\n' * 30_000,
+    "doubled quotation marks": 'image,caption\n"' + '""' * 500_000,
+    "delimiters without end": "image,caption\n" + "," * 1_000_000,
+    "spaces without end": "image,caption\n" + " " * 1_000_000 + "x",
+    "a cell of marks": 'image;caption\n[' + "'a' " * 200_000,
+    "deep": "[" * 30_000,
+    "deep objects": '{"images":' + '{"a":' * 30_000,
+    "a deep line": '{"file_name": "a.jpg", "text": "b"}\n{"a":' + "[" * 30_000,
+    "a number without end": '[{"image": ' + "1" * 1_000_000 + ', "caption": "b"}]',
+    "one image of many": '{"images": [], "annotations": [' + '{"image_id": 1, "caption": "b"},' * 50_000 + '{"image_id": 1, "caption": "b"}]}',
+    "a folder in a folder": '[{"image": "' + "a/" * 500_000 + '", "caption": 3}]',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_captions(name, refused, tmp_path):
+    (tmp_path / "captions.txt").write_text(TEXTS[name])
+    refused(read_captions, tmp_path / "captions.txt", "expected")
+
+
 # Archives ------------------------------------------------------------------------------------------------------------
 
 
