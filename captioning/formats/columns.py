@@ -80,7 +80,9 @@ def by_split(pairs: Iterable[tuple[str, str]], path: Path) -> dict[str, list[str
             raise InputError(f"expected the splits {', '.join(SPLITS)} in {path}, found {split!r}; get it again")
         part = SPLITS[split.lower()]
         if found.setdefault(name, part) != part:
-            raise InputError(f"expected each photograph in one split in {path}, found {name} in two; take it out of one")
+            raise InputError(
+                f"expected each photograph in one split in {path}, found {name} in two; take it out of one"
+            )
     return {part: [name for name, own in found.items() if own == part] for part in ("train", "dev", "test")}
 
 

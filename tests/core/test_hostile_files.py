@@ -1,5 +1,6 @@
 """Files from strangers that mean harm: each is refused before anything in it runs, in a second and a gigabyte beyond the imports."""
 
+import gzip
 import io
 import json
 import os
@@ -140,6 +141,49 @@ def test_pickles(name, read, refused, tmp_path):
     data, message = PICKLES[name]
     (tmp_path / "file.pkl").write_bytes(data)
     refused(read, tmp_path / "file.pkl", message)
+
+
+# Features ------------------------------------------------------------------------------------------------------------
+
+
+def numpy_file(header: str, data: bytes = b"") -> bytes:
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header.encode() + data
+
+
+def archive(member: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("a.npy", member)
+    return file.getvalue()
+
+
+def lists() -> bytes:
+    """Return a pickle of lists of ten lists each as a feature: 100 million numbers when written out."""
+    value = [1.5]
+    for _ in range(8):
+        value = [value] * 10
+    return pickle.dumps({str(number): value for number in range(1000)})
+
+
+HUGE = "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1099511627776)}"
+FEATURES = {
+    "a bomb in gzip": (gzip.compress(bytes(1 << 28)), "would unpack to"),
+    "a bomb in an archive": (archive(bytes(1 << 27)), "would unpack to"),
+    "an array larger than its file": (numpy_file(HUGE, b"1234"), "damaged file"),
+    "an array larger than its member": (archive(numpy_file(HUGE, b"1234")), "damaged file"),
+    "a deep header": (numpy_file("(" * 9000), "damaged file"),
+    "code in a header": (numpy_file(f"open('{MARK}', 'w')"), "damaged file"),
+    "code in objects": (numpy_file("{'descr': '|O', 'fortran_order': False, 'shape': ()}", pickle.dumps(Runs(os.system, f"touch {MARK}"))), "names posix"),
+    "lists of lists": (lists(), "found list"),
+    "one list, a thousand times": (pickle.dumps(dict.fromkeys(map(str, range(1000)), [1.5] * 100_000)), "found list"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_features(name, refused, tmp_path):
+    data, message = FEATURES[name]
+    (tmp_path / "features.pkl").write_bytes(data)
+    refused(features_file.read, tmp_path / "features.pkl", message)
 
 
 # Captions ------------------------------------------------------------------------------------------------------------
