@@ -3,20 +3,18 @@
 descriptions.txt and captions.json are written and read here.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 from captioning.cleaning import MOST, Cleaning, clean, dropped, is_unspaced, without_special
-from captioning.formats import coco_json, csv_table, flickr_token, karpathy_json, records_json
-from captioning.formats.columns import SPLITS
+from captioning.formats import coco_json, columns, csv_table, flickr_token, karpathy_json, parquet, records_json
 from core.disk import read_head, read_json, read_text, write_json, write_text
 from core.errors import InputError
 from encoders.photographs import finder
 
-FORMATS = (records_json, coco_json, karpathy_json, csv_table, flickr_token)  # the first that fits is taken
+FORMATS = (parquet, records_json, coco_json, karpathy_json, csv_table, flickr_token)  # the first that fits is taken
 SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".txt", ".parquet")  # of files in folders
 HEAD = 100_000  # bytes of a file from which its form is recognised
 
@@ -54,7 +52,7 @@ def read_splits(path: Path) -> dict[str, list[str]]:
     for source in sources(path):
         form = form_of(source)
         own = form.splits(source) if hasattr(form, "splits") else {}
-        if not own and path.is_dir() and (split := split_of(source.relative_to(path).as_posix())):
+        if not own and path.is_dir() and (split := columns.split_of(source.relative_to(path).as_posix())):
             own = {split: list(dict.fromkeys(name for name, _ in form.captions(source)))}
         for split, names in own.items():
             found.setdefault(split, []).extend(_below(path, source, name) for name in names)
@@ -75,22 +73,16 @@ def sources(path: Path) -> list[Path]:
     for chosen in (
         [file for file in fitting if file.stem == "metadata" or file.suffix == ".parquet"],
         [file for file in fitting if "caption" in file.stem.lower()],
-        [file for file in fitting if split_of(file.name)],
+        [file for file in fitting if columns.split_of(file.name)],
         fitting,
     ):
-        kept = [file for file in chosen if split_of(file.relative_to(path).as_posix())] or chosen
+        kept = [file for file in chosen if columns.split_of(file.relative_to(path).as_posix())] or chosen
         if kept and (len(kept) == 1 or kept is not chosen):
             return kept
     raise InputError(
         f"expected a file of captions, or one for each split, in the folder {path}, "
         f"found {', '.join(file.name for file in fitting[:5]) or 'none'}; give the file's path"
     )
-
-
-def split_of(name: str) -> str | None:
-    """Return the split that a path names as a word: `captions_val2014.json` is of dev."""
-    words = re.findall(r"(?<![a-z])({})(?![a-z])".format("|".join(SPLITS)), name.lower())
-    return SPLITS[words[-1]] if words else None
 
 
 def _below(folder: Path, source: Path, name: str) -> str:

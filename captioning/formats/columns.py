@@ -69,6 +69,12 @@ def choose(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Columns | N
     return Columns(name, captions, split, tuple(headers)) if captions else None
 
 
+def split_of(name: str) -> str | None:
+    """Return the split that a path names as a word: `captions_val2014.json` is of dev."""
+    words = re.findall(r"(?<![a-z])({})(?![a-z])".format("|".join(SPLITS)), name.lower())
+    return SPLITS[words[-1]] if words else None
+
+
 def by_split(pairs: Iterable[tuple[str, str]], path: Path) -> dict[str, list[str]]:
     """Return the names in train, dev and test of pairs of a name and its split, each name once.
 
@@ -130,6 +136,15 @@ def _is_number(value: str) -> bool:
 def _is_text(value: str) -> bool:
     several = " " in value or not value.isascii()
     return several and not is_named_photograph(value) and re.search(r"[^\W\d_]", value) is not None
+
+
+def shown(value: object) -> str:
+    """Return a record's value as a text from which its column is recognised."""
+    if isinstance(value, list) and value:
+        return shown(value[0])
+    if isinstance(value, dict):
+        return next((part for part in value.values() if isinstance(part, str)), "")
+    return "" if value is None else str(value)
 
 
 QUOTED = r"""'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+\""""

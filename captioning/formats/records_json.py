@@ -67,7 +67,7 @@ def _records(path: Path) -> tuple[list[Record], tuple[str, list[str], str | None
     try:
         records = _listed(json_text.load(path))
         headers = list(dict.fromkeys(key for record in records[: columns.SAMPLE] for key in record))
-        rows = [[_shown(record.get(key)) for key in headers] for record in records[: columns.SAMPLE]]
+        rows = [[columns.shown(record.get(key)) for key in headers] for record in records[: columns.SAMPLE]]
         found = columns.choose(headers, rows) if headers else None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise _other(path) from error
@@ -108,15 +108,6 @@ def _name(value: Any) -> str:
     if not isinstance(value, str | int) or isinstance(value, bool):
         raise ValueError(f"{type(value).__name__} for a name")
     return str(value)
-
-
-def _shown(value: Any) -> str:
-    """Return a value as a text from which its column is recognised."""
-    if isinstance(value, list) and value:
-        return _shown(value[0])
-    if isinstance(value, dict):
-        return next((part for part in value.values() if isinstance(part, str)), "")
-    return "" if value is None else str(value)
 
 
 def _other(path: Path) -> InputError:

@@ -3,14 +3,18 @@
 import csv
 import io
 import json
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from captioning import splits
 from captioning.captions import Captions, read_captions
+from captioning.formats import parquet
 from core.errors import InputError
-from encoders.photographs import read_image_list
+from encoders.photographs import by_id, read, read_image_list
 
 CAPTIONS: Captions = {
     "kite": ["A red kite , high above a field", 'The "big" kite is up', "wind; and a kite"],
@@ -230,3 +234,75 @@ def test_a_forgotten_quotation_mark_spoils_one_row(tmp_path, capsys):
         found["pond"][1] == '"ducks swim | dive'
         and "1 odd lines, read as well as they can be: 6" in capsys.readouterr().out
     )
+
+
+# Parquet -------------------------------------------------------------------------------------------------------------
+
+
+def write_parquet(path: Path, columns: dict[str, list]) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pyarrow.table(columns), path, row_group_size=2)
+
+
+def drawn(number: int, kind: str) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), (number * 60, 99, 9)).save(file, kind)
+    return file.getvalue()
+
+
+PARQUET = {
+    "lists": {"image": [f"{image}.jpg" for image in CAPTIONS], "caption": [*CAPTIONS.values()]},
+    "numbered": {"filename": [*CAPTIONS], **{f"caption_{number}": [texts[number] for texts in CAPTIONS.values()] for number in range(3)}},
+    "a caption a row": {"image_id": [image for image, _ in PAIRS], "text": [text for _, text in PAIRS]},
+    "photographs": {"image": [{"bytes": b"", "path": f"{image}.jpg"} for image in CAPTIONS], "sentences": [*CAPTIONS.values()]},
+    "photographs without names": {"image": [{"bytes": b"", "path": None} for _ in CAPTIONS], "caption": [*CAPTIONS.values()], "filename": [
+        f"{image}.jpg" for image in CAPTIONS]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", PARQUET)
+def test_parquet_is_read(form, tmp_path):
+    write_parquet(tmp_path / "train-00000-of-00001.parquet", PARQUET[form])
+    assert read_captions(tmp_path / "train-00000-of-00001.parquet", CAPTIONS) == CAPTIONS
+    assert read_captions(tmp_path, CAPTIONS) == CAPTIONS
+
+
+def test_parquet_is_unpacked(tmp_path):
+    odd = [{"bytes": drawn(2, "JPEG"), "path": "../../kite.jpg"}, {"bytes": b"GIF", "path": "gif.png"}]
+    for split, images in {"train": ["kite", "pond"], "test": ["tram", "oak"]}.items():
+        photographs = [{"bytes": drawn(number, "PNG"), "path": f"{image}.png"} for number, image in enumerate(images)]
+        texts = [*(CAPTIONS[image] for image in images), ["another kite"], ["none"]]
+        rows = photographs + odd * (split == "train")
+        write_parquet(tmp_path / f"{split}-00000.parquet", {"image": rows, "caption": texts[: len(rows)]})
+    parquet.main(["--data", str(tmp_path), "--out", str(tmp_path / "out")])
+    ids = by_id(tmp_path / "out/photographs")
+    assert ids.keys() == {*CAPTIONS, "train-00000-000002"}
+    assert all(read(path, 8, 8).shape == (8, 8, 3) for path in ids.values())
+    written = tmp_path / "out/captions.jsonl"
+    assert read_captions(written, ids) == CAPTIONS | {"train-00000-000002": ["another kite"]}
+    assert splits.from_captions(written)["train"] == ["kite.png", "pond.png", "train-00000-000002.jpg"]
+
+
+REFUSED = {
+    "damaged": (lambda path: path.write_bytes(b"PAR1" + bytes(99)), "expected a whole Parquet file"),
+    "no captions": (lambda path: write_parquet(path, {"a": [1.5], "b": [True]}), "found a, b; rename them to image and caption"),
+    "no photographs": (lambda path: write_parquet(path, PARQUET["lists"]), "expected photographs in .*, found names alone"),
+    "no file": (lambda path: path.mkdir(), "expected Parquet files in .*, found none"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_other_parquet_is_refused(kind, tmp_path):
+    pytest.importorskip("pyarrow")
+    make, message = REFUSED[kind]
+    make(tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=message):
+        parquet.main(["--data", str(tmp_path / "a.parquet"), "--out", str(tmp_path / "out")])
+
+
+def test_parquet_needs_pyarrow(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"expected pyarrow, .*a\.parquet.* run pip install -e '\.\[cpu,parquet\]'"):
+        read_captions(tmp_path / "a.parquet")

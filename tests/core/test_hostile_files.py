@@ -143,6 +143,14 @@ def test_pickles(name, read, refused, tmp_path):
     refused(read, tmp_path / "file.pkl", message)
 
 
+def test_a_text_that_parquet_repeats(refused, tmp_path):
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    texts = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 100_000, "int32"), ["a " * 50_000])
+    names = [f"{number}.jpg" for number in range(100_000)]
+    parquet.write_table(pyarrow.table({"image": names, "caption": texts}), tmp_path / "a.parquet")
+    refused(read_captions, tmp_path / "a.parquet", "would unpack to")
+
+
 # Features ------------------------------------------------------------------------------------------------------------
 
 
