@@ -4,17 +4,19 @@ descriptions.txt and captions.json are written and read here.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 from captioning.cleaning import MOST, Cleaning, clean, dropped, is_unspaced, without_special
-from captioning.formats import csv_table, flickr_token, karpathy_json
-from core.disk import read_json, read_text, write_json, write_text
+from captioning.formats import coco_json, columns, csv_table, flickr_token, karpathy_json, parquet, records_json
+from core.disk import read_head, read_json, read_text, write_json, write_text
 from core.errors import InputError
 from encoders.photographs import finder
 
-FORMATS = (karpathy_json, csv_table, flickr_token)  # the first that fits is taken
-HEAD = 100_000  # characters of a file from which its form is recognised
+FORMATS = (parquet, records_json, coco_json, karpathy_json, csv_table, flickr_token)  # the first that fits is taken
+SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".txt", ".parquet")  # of files in folders
+HEAD = 100_000  # bytes of a file from which its form is recognised
 
 Captions = dict[str, list[str]]  # image id -> captions or descriptions
 
@@ -24,21 +26,75 @@ def read_captions(path: Path, known: Iterable[str] = ()) -> Captions:
 
     The spaces between a caption's words become single ones, and special words such as startseq are taken off.
 
+    :param path: a file, or a folder with some, see `sources`.
     :param known: the ids of the photographs, among which `encoders.photographs.finder` finds the file's names.
     :raises InputError: the file is missing, has none of the forms, or no caption.
     """
     captions: Captions = {}
-    form, find, special = form_of(path), finder(known), 0
-    try:
-        for name, caption in form.captions(path):
+    find = cache(finder(known))
+    for source in sources(path):
+        special = 0
+        for name, caption in _pairs(source):
             text = without_special(caption)
-            captions.setdefault(find(name), []).append(text)
-            special += text != " ".join(caption.split())
+            captions.setdefault(find(_below(path, source, name)), []).append(text)
+            special += text != caption and text != " ".join(caption.split())
+        if special:
+            print(f"{source}: {special:,} captions had special words, such as startseq or </s>: these are taken off")
+    return captions
+
+
+def read_splits(path: Path) -> dict[str, list[str]]:
+    """Return the photographs' names in train, dev and test, as the captions' form says, or in a folder each file's path; or nothing.
+
+    :raises InputError: a split is unknown.
+    """
+    found: dict[str, list[str]] = {}
+    for source in sources(path):
+        form = form_of(source)
+        own = form.splits(source) if hasattr(form, "splits") else {}
+        if not own and path.is_dir() and (split := columns.split_of(source.relative_to(path).as_posix())):
+            own = {split: list(dict.fromkeys(name for name, _ in form.captions(source)))}
+        for split, names in own.items():
+            found.setdefault(split, []).extend(_below(path, source, name) for name in names)
+    return found
+
+
+def sources(path: Path) -> list[Path]:
+    """Return the files that hold the captions: the file itself, or those of a folder, such as Hugging Face's or BLIP's, a file a split.
+
+    :raises InputError: a folder has none, or several and no name says which to take.
+    """
+    if not path.is_dir():
+        return [path]
+    inside = [
+        file for pattern in ("*", "*/*") for file in sorted(path.glob(pattern)) if file.suffix.lower() in SUFFIXES
+    ]
+    fitting = [file for file in inside if file.is_file() and not file.name.startswith(".") and _fitting(file)]
+    for chosen in (
+        [file for file in fitting if file.stem == "metadata" or file.suffix == ".parquet"],
+        [file for file in fitting if "caption" in file.stem.lower()],
+        [file for file in fitting if columns.split_of(file.name)],
+        fitting,
+    ):
+        kept = [file for file in chosen if columns.split_of(file.relative_to(path).as_posix())] or chosen
+        if kept and (len(kept) == 1 or kept is not chosen):
+            return kept
+    raise InputError(
+        f"expected a file of captions, or one for each split, in the folder {path}, "
+        f"found {', '.join(file.name for file in fitting[:5]) or 'none'}; give the file's path"
+    )
+
+
+def _below(folder: Path, source: Path, name: str) -> str:
+    """Return the name of a photograph as seen from the folder that was given, not from the file in it."""
+    return name if source == folder or source.parent == folder else f"{source.parent.name}/{name}"
+
+
+def _pairs(path: Path) -> Iterable[tuple[str, str]]:
+    try:
+        yield from form_of(path).captions(path)
     except InputError as error:
         raise InputError(f"{error}; the forms that can be read: {_forms()}") from error
-    if special:
-        print(f"{path}: {special:,} captions had special words, such as startseq or </s>: these are taken off")
-    return captions
 
 
 def form_of(path: Path) -> ModuleType:
@@ -46,13 +102,17 @@ def form_of(path: Path) -> ModuleType:
 
     :raises InputError: the file is missing, or has none of the forms.
     """
-    head = read_text(path)[:HEAD]
-    for form in FORMATS:
-        if form.fits(head):
-            print(f"{path} is read as {form.NAME}")
-            return form
-    found = repr(head.strip().partition("\n")[0][:60]) if head.strip() else "no line"
+    if form := _fitting(path):
+        print(f"{path} is read as {form.NAME}")
+        return form
+    head = read_head(path, HEAD).strip()
+    found = repr(head.partition("\n")[0][:60]) if head else "no line"
     raise InputError(f"expected captions in {path}: {_forms()}; found {found}; check the path")
+
+
+def _fitting(path: Path) -> ModuleType | None:
+    head = read_head(path, HEAD)
+    return next((form for form in FORMATS if form.fits(head)), None)
 
 
 def _forms() -> str:

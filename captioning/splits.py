@@ -1,10 +1,11 @@
 """Write image lists (train, dev, test) where Flickr8k's official ones are missing.
 
     python -m captioning.splits --captions dataset_flickr8k.json     Karpathy's own splits, which are the official ones
+    python -m captioning.splits --captions dataset_coco.json         the splits of any captions that say them
     python -m captioning.splits --captions captions.txt --seed 1     drawn lists: their scores compare with no published ones
 
 Reads the captions and, to draw, the names of the photographs. Writes Flickr_8k.trainImages.txt, Flickr_8k.devImages.txt and
-Flickr_8k.testImages.txt, or random-seed-1.trainImages.txt and so on: one photograph's name a line.
+Flickr_8k.testImages.txt, or dataset_coco.trainImages.txt, or random-seed-1.trainImages.txt and so on: one photograph's name a line.
 """
 
 import random
@@ -13,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from captioning.captions import form_of, read_captions
+from captioning.captions import read_captions, read_splits
 from core import disk, settings
 from core.errors import InputError
 from encoders import photographs
@@ -28,11 +29,11 @@ class Settings:
     """Edit these here, or override them on the command line."""
 
     captions: Path = Path("Flickr8k_text/Flickr8k.token.txt")
-    """Captions: token.txt, captions.txt or Karpathy's JSON."""
+    """Captions: a file in any form, or a folder with a file for each split."""
     photographs: Path = Path("Flicker8k_Dataset")
     """With --seed only: the folder of photographs that lists are drawn from."""
     seed: int | None = None
-    """Draw lists with this seed. Without it, the splits of Karpathy's JSON are taken."""
+    """Draw lists with this seed. Without it, the splits that the captions' file says are taken."""
     out: Path = Path("Flickr8k_text")
     """Folder for the three lists."""
 
@@ -40,7 +41,7 @@ class Settings:
 def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     if config.seed is None:
-        source, splits = OFFICIAL, from_captions(config.captions)
+        source, splits = named(config.captions), from_captions(config.captions)
     else:
         ids = photographs.by_id(config.photographs)
         captioned = read_captions(config.captions, ids)
@@ -48,6 +49,9 @@ def main(arguments: list[str] | None = None) -> None:
         source = f"random-seed-{config.seed}"
         splits = draw(names, config.seed)
     for split, names in splits.items():
+        if not names:
+            print(f"no photograph is in {split}: no list is written of it")
+            continue
         path = config.out / f"{source}.{split}Images.txt"
         disk.write_text(path, "".join(f"{name}\n" for name in names))
         print(f"wrote {path}: {len(names):,} photographs, {describe(path)}")
@@ -58,10 +62,16 @@ def from_captions(path: Path) -> Splits:
 
     :raises InputError: its form has none, or a split is unknown.
     """
-    form = form_of(path)
-    if not hasattr(form, "splits"):
-        raise InputError(f"{path} holds captions but no splits, which only Karpathy's JSON does. {advice()}")
-    return form.splits(path)
+    if not (found := read_splits(path)):
+        raise InputError(
+            f"{path} holds captions but no splits, as Karpathy's JSON, a column `split` or a folder of a file each have. {advice()}"
+        )
+    return found
+
+
+def named(path: Path) -> str:
+    """Return the name of the splits that a captions file says: the official one for Karpathy's file of Flickr8k."""
+    return OFFICIAL if path.stem.lower().endswith("flickr8k") else path.resolve().stem
 
 
 def draw(names: list[str], seed: int) -> Splits:
@@ -79,11 +89,15 @@ def draw(names: list[str], seed: int) -> Splits:
 
 
 def describe(path: Path) -> str:
-    """Return how scores name the split of an image list: "dev" for Flickr_8k.devImages.txt, a warning with a drawn one."""
+    """Return how scores name the split of an image list: "dev" for Flickr_8k.devImages.txt, with the data set's name for others.
+
+    Drawn lists have a warning.
+    """
     match = re.fullmatch(r"(.+)\.(train|dev|test)Images\.txt", path.name)
     if match and match[1] == OFFICIAL:
         return match[2]
-    return f"{match[2]} of {match[1]} ({DRAWN})" if match and match[1].startswith("random-seed-") else path.name
+    drawn = f" ({DRAWN})" if match and match[1].startswith("random-seed-") else ""
+    return f"{match[2]} of {match[1]}{drawn}" if match else path.name
 
 
 def read(path: Path, known: Iterable[str] = ()) -> list[str]:

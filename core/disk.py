@@ -1,5 +1,6 @@
 """Whole files or none: a file gets its name only once it is complete. One run at a time writes into a folder."""
 
+import codecs
 import hashlib
 import io
 import json
@@ -106,8 +107,13 @@ def read_bytes(path: Path) -> bytes:
 
     :raises InputError: there is no such file, or it cannot be read.
     """
+    return _read_bytes(path, -1)
+
+
+def _read_bytes(path: Path, size: int) -> bytes:
     try:
-        return Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            return file.read(size)
     except FileNotFoundError as error:
         raise InputError(f"expected a file, found nothing at {path}; check the path") from error
     except OSError as error:
@@ -126,6 +132,54 @@ def read_text(path: Path) -> str:
             f"expected UTF-8 text, found the byte {error.object[error.start]:#x} at position {error.start} of {path}; "
             "save it as UTF-8"
         ) from error
+
+
+def read_any_text(path: Path) -> str:
+    """Return a text file's content as `read_text` does, also where it is UTF-16, or Windows-1252, of which a line is printed.
+
+    :raises InputError: it is missing, or in another encoding.
+    """
+    data = read_bytes(path)
+    encoding = _unicode(data)
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        where = f"the byte {error.object[error.start]:#x} at position {error.start}"
+        if encoding != "utf-8-sig" or not _is_western(data):
+            raise InputError(
+                f"expected text in UTF-8, UTF-16 or Windows-1252, found {where} of {path}; save it as UTF-8"
+            ) from error
+        print(f"{path} is no UTF-8 ({where}): it is read as Windows-1252; if words look wrong, save it as UTF-8")
+        text = data.decode("cp1252")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_head(path: Path, size: int) -> str:
+    """Return the beginning of a file, of `size` bytes, as text, with marks in place of what is none.
+
+    :raises InputError: there is no such file, or it cannot be read.
+    """
+    data = _read_bytes(path, size)
+    return data.decode(_unicode(data), "replace").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _unicode(data: bytes) -> str:
+    """Return the name of the encoding, if it is one of Unicode's: UTF-16 has a mark at its beginning, or many zeros."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    zeros = [data[first:1000:2].count(0) for first in (0, 1)]
+    if 2 * max(zeros) > min(len(data), 1000) // 2 > 8 * min(zeros):
+        return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
+    return "utf-8-sig"
+
+
+def _is_western(data: bytes) -> bool:
+    """Tell whether bytes can be Windows-1252: few are beyond ASCII, and they are not UTF-8 that is damaged somewhere."""
+    beyond = data.translate(None, bytes(range(128)))
+    decoded = beyond.decode("utf-8", "replace")
+    damaged = 2 * decoded.count("\N{REPLACEMENT CHARACTER}") < len(decoded)
+    undefined = any(byte in beyond for byte in b"\x81\x8d\x8f\x90\x9d")
+    return 10 * len(beyond) <= len(data) and not damaged and not undefined and b"\0" not in data
 
 
 def write_json(path: Path, value: Any) -> None:

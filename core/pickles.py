@@ -1,6 +1,6 @@
 """Pickles from strangers, read without running anything that they name.
 
-Only builtin values, float arrays and the old Keras `Tokenizer` are understood. The classes that such pickles name are replaced by small stand-ins;
+Only builtin values, float arrays, one object that NumPy has wrapped, and the old Keras `Tokenizer` are understood. The classes that such pickles name are replaced by small stand-ins;
 any other name is refused before it is looked up. The pure-Python unpickler is used because its memory grows with the
 file alone, whatever indices and lengths the file claims.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from core.disk import read_bytes
 from core.errors import InputError
 
-FLOATS = {kind: np.dtype(kind) for kind in ("f2", "f4", "f8")}
+FLOATS = {kind: np.dtype(kind) for kind in ("f2", "f4", "f8")} | dict.fromkeys(("O", "O8"), np.dtype("O"))
 LARGEST_KEY = (
     1 << 60
 )  # larger integers can be chosen to have one and the same hash, and a dictionary of them never ends
@@ -180,6 +180,8 @@ class _Values(Reader):
 
 class _Dtype:
     def __init__(self, kind: str, align: bool = False, copy: bool = False):
+        if kind.lstrip("<=|") not in FLOATS:
+            raise pickle.UnpicklingError(f"an array of the type {kind!r}, where floats were expected")
         self.dtype = FLOATS[kind.lstrip("<=|")]
 
     def __setstate__(self, state: tuple) -> None:
@@ -197,13 +199,22 @@ class _Array:
         _, shape, dtype, fortran, data = state
         self.value = self._made(shape, dtype, data, "F" if fortran else "C")
 
-    def _made(self, shape: tuple, dtype: Any, data: bytes | str, order: str = "C") -> np.ndarray:
+    def _made(self, shape: tuple, dtype: Any, data: Any, order: str = "C") -> Any:
         dtype = (_Dtype(dtype) if isinstance(dtype, str) else dtype).dtype
+        if dtype.hasobject:
+            return _only_object(shape, data)
         if isinstance(data, str):
             data = self.encode(data, "latin1")  # protocol 2 and older, written by Python 2
         if math.prod(plausible(shape)) * dtype.itemsize != len(data):
             raise pickle.UnpicklingError(f"an array of shape {shape} and type {dtype} has {len(data)} bytes")
         return np.frombuffer(data, dtype).reshape(shape, order=order)
+
+
+def _only_object(shape: tuple, data: Any) -> Any:
+    """Return what the array that `numpy.save` makes of a dictionary holds: one object, without a place."""
+    if shape != () or not isinstance(data, list) or len(data) != 1:
+        raise pickle.UnpicklingError("an array of objects, where floats or one object were expected")
+    return data[0]
 
 
 class _Tokenizer:
@@ -247,6 +258,8 @@ def _stand_ins() -> Mapping[tuple[str, str], Any]:
 
 def _plain(value: Any) -> Any:
     """Replace the stand-ins at the top and one level below it by what they hold."""
+    if isinstance(value, _Array) and isinstance(value.value, dict):
+        value = value.value
     if isinstance(value, dict):
         return {key: getattr(item, "value", item) for key, item in value.items()}
     return getattr(value, "value", vars(value) if hasattr(value, "__dict__") else value)

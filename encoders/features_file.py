@@ -4,7 +4,7 @@ import json
 import math
 import mmap
 import os
-import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from itertools import takewhile
@@ -17,6 +17,8 @@ import numpy as np
 from core import hdf5, pickles
 from core.disk import PatientFile, check_claim, read_json, replacing, write_bytes, write_json
 from core.errors import InputError
+from encoders import photographs
+from encoders.tensors import feature_containers
 
 
 def write(path: Path, features: Mapping[str, np.ndarray]) -> None:
@@ -26,32 +28,95 @@ def write(path: Path, features: Mapping[str, np.ndarray]) -> None:
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """Return `{image id: float32 (1, D)}` from our features.pkl or the original's.
+    """Return `{image id: float32 (1, D)}` from our features.pkl, the original's, or another container of `feature_containers`.
 
-    :raises InputError: the file is missing, is not such a pickle, or the features are of several lengths or not finite.
+    Features of any shape with one long axis are vectors; grids are pooled to their mean, of which a line is printed. Names become ids.
+
+    :raises InputError: the file is missing, holds no features, or they are of several lengths or not finite.
     """
-    features = pickles.read(path)
-    if not isinstance(features, dict) or not features:
-        raise InputError(
-            f"expected a dictionary of image ids and features in {path}, found {type(features).__name__} "
-            f"{'without entries' if isinstance(features, dict) else ''}; run 1_data_preprocessor.py"
-        )
-    shapes = {
-        str(value.shape) if isinstance(value, np.ndarray) else type(value).__name__ for value in features.values()
+    found = {str(key): value for key, value in feature_containers.read(path).items()}
+    arrays = {key: _numbers(value, key, path) for key, value in found.items()}
+    check_claim(sum(value.nbytes for value in arrays.values()), Path(path).stat().st_size, path)
+    shapes = Counter(value.shape for value in arrays.values())
+    places = {shape: _places(shape) for shape in shapes}
+    lengths = {
+        math.prod(n for axis, n in enumerate(shape) if axis not in places[shape])
+        for shape in shapes
+        if places[shape] is not None
     }
-    if len(shapes) > 1 or not re.fullmatch(r"\(1, [1-9]\d*\)", min(shapes)):
+    if None in places.values() or len(lengths) != 1 or 0 in lengths:
         raise InputError(
-            f"expected one feature of shape (1, D) for each image in {path}, "
-            f"found {' and '.join(sorted(shapes)[:3])}; run 1_data_preprocessor.py"
+            f"expected one feature of a length D for each image in {path}, (1, D), (D,), or a grid (places, D) or (rows, columns, D), "
+            f"found {' and '.join(sorted(map(str, shapes))[:3])}; run 1_data_preprocessor.py"
         )
-    check_claim(sum(value.nbytes for value in features.values()), Path(path).stat().st_size, path)
-    features = {str(key): np.asarray(value, "float32") for key, value in features.items()}
+    if pooled := [shape for shape in shapes if places[shape]]:
+        print(
+            f"{path}: features of {pooled[0]} are taken for grids, and pooled to the mean of their places, {max(lengths):,} numbers"
+        )
+    features = {key: _pooled(value, places[value.shape]) for key, value in arrays.items()}
     if unfit := [key for key, value in features.items() if not np.isfinite(value).all()]:
+        kind = "NaN" if np.isnan(features[unfit[0]]).any() else "infinite"
         raise InputError(
-            f"{len(unfit)} of {len(features)} features in {path} are not finite (the first is {unfit[0]}); "
+            f"{len(unfit)} of {len(features)} features in {path} are not finite (the first is {unfit[0]}: {kind}); "
             "check the encoder and run 1_data_preprocessor.py again"
         )
-    return features
+    return _by_id(features, path)
+
+
+def _numbers(value: Any, key: str, path: Path) -> np.ndarray:
+    """Return a feature, which is an array of numbers.
+
+    :raises InputError: it is something else.
+    """
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in feature_containers.NUMBERS:
+        found = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+        raise InputError(
+            f"expected the numbers of a feature for each image in {path}, found {found} for {key[:60]!r}; run 1_data_preprocessor.py"
+        )
+    return value
+
+
+def _places(shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Return the axes of a feature that count places, none for a vector; or None where these cannot be told."""
+    long = [axis for axis, length in enumerate(shape) if length != 1] or [len(shape) - 1]
+    lengths = [shape[axis] for axis in long] if shape else []
+    if len(lengths) == 1:
+        return ()
+    if len(lengths) == 2:
+        first, second = lengths
+        channels_first = first > second and _is_square(second) and not (_is_square(first) and first < 256)
+        return None if first > second and not (channels_first or _is_square(first)) else (long[channels_first],)
+    if len(lengths) == 3:
+        rows, columns, last = lengths
+        if rows == columns or last > max(rows, columns):
+            return tuple(long[:2])
+        return tuple(long[1:]) if columns == last else None
+    return None
+
+
+def _is_square(number: int) -> bool:
+    return math.isqrt(number) ** 2 == number
+
+
+def _pooled(value: np.ndarray, places: tuple[int, ...]) -> np.ndarray:
+    """Return a feature as float32 (1, D): the mean over the axes of its places."""
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers beyond float32 become infinite, which is named
+        return (value.mean(places, dtype="float64") if places else value).astype("float32").reshape(1, -1)
+
+
+def _by_id(features: dict[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
+    """Return features by image id; keys of drop-ins may be file names, with folders before them."""
+    names = sum(map(photographs.is_named_photograph, features))
+    folders = not _origin_path(path).exists() and any(mark in key for key in features for mark in "/\\")
+    short = [photographs.image_id(key) for key in features]
+    distinct = len(set(short)) == len(short)
+    if 2 * names < len(features) and not (folders and distinct):
+        return features
+    ids = short if distinct else [photographs.image_id(key, whole=True) for key in features]
+    print(
+        f"{path}: its keys are names of files, such as {next(iter(features))}: image ids are made of them, such as {ids[0]}"
+    )
+    return dict(zip(ids, features.values(), strict=True))
 
 
 def write_origin(features_path: Path, origin: Mapping[str, Any]) -> None:

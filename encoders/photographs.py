@@ -1,9 +1,10 @@
 """Photographs: any JPEG, PNG or WebP file that a person has, as upright RGB pixels."""
 
+import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,11 +13,32 @@ from PIL import Image, ImageOps
 
 from core import disk
 from core.errors import InputError
+from core.tables import Grammar
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 FORMATS = ("JPEG", "PNG", "WEBP")  # what such files may hold; nothing of Pillow's many other decoders is reachable
 SCANS = 64  # of a JPEG; those of cameras and of the web have 10 at most, and a small file can repeat one for minutes
 SEGMENT = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # a JPEG's marker that a length follows, or its last
+NAMED = re.compile(r"\S\.(?i:jpe?g|png|webp)(?:#\d+)?\Z")  # the end of a name, with a caption's number or without
+NAME_WORDS = (  # of headers, as `plain_word` gives them: the first is the surest
+    *("filename", "filepath", "imagefilename", "imagefile", "imagename", "imagepath", "imgname", "imgpath", "imgfile"),
+    *(
+        "image",
+        "images",
+        "img",
+        "photograph",
+        "photo",
+        "picture",
+        "file",
+        "path",
+        "name",
+        "imageid",
+        "imgid",
+        "url",
+        "imageurl",
+        "id",
+    ),
+)
 DEEPEST = 16  # folders in a photograph's path that can be told apart: a hostile name may have millions
 LARGEST_WEBP = 1 << 25  # pixels: 8K; its decoder takes some 18 bytes each
 LARGEST = 89_478_485  # pixels: where Pillow begins to suspect a decompression bomb; four bytes each once decoded
@@ -126,6 +148,16 @@ def finder(known: Iterable[str]) -> Callable[[str], str]:
     return find
 
 
+def plain_word(header: str) -> str:
+    """Return the letters and digits of a table's header, in lower case."""
+    return re.sub(r"[\W_]", "", header).lower()
+
+
+def is_named_photograph(text: str) -> bool:
+    """Tell whether a text ends as a photograph's name does, a caption's number after it or not."""
+    return NAMED.search(text.strip()[-20:]) is not None and not any(end in text for end in "\t\n")
+
+
 def _ends(path: str) -> list[str]:
     """Return a path and what is left of it without its first folder, without its first two, and so on."""
     parts = path.rsplit("/", DEEPEST)
@@ -141,16 +173,60 @@ def _unique(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def read_image_list(path: Path, known: Iterable[str] = ()) -> list[str]:
-    """Return the image ids of a split's list (one file name a line), each once, in the file's order.
+    """Return the image ids of a split's list, each once, in the file's order: a file name a line, a JSON list of them, or a table's column.
 
     :param known: the ids of the photographs, among which `finder` finds the names.
     :raises InputError: the list is missing or empty.
     """
-    find = finder(known)
-    ids = [find(line) for line in disk.read_text(path).split("\n") if line.strip()]
+    known = list(known)
+    find, names = finder(known), _listed(disk.read_any_text(path), path, known)
+    ids = [find(name) for name in names if name.strip()]
     if not ids:
         raise InputError(f"expected one photograph's name a line in {path}, found an empty file; check the path")
     return list(dict.fromkeys(ids))
+
+
+def _listed(text: str, path: Path, known: Collection[str]) -> list[str]:
+    """Return the names in a list, and say so where they are not just a line each."""
+    if re.match(r'\s*\[\s*"', text):
+        try:
+            return [str(name) for name in json.loads(text)]
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"expected a JSON list of photographs' names in {path}: {error}; get it again") from error
+    lines = [line for line in text.split("\n") if line.strip()]
+    maybe = len(lines) > 1 and not is_named_photograph(lines[0].strip(' "')) and image_id(lines[0]) not in known
+    header = lines[0] if maybe else ""
+    for delimiter in "\t;,|":
+        words = [plain_word(cell) if re.fullmatch(r'[\w" ]*', cell) else "" for cell in header.split(delimiter)]
+        ranks = [NAME_WORDS.index(word) if word in NAME_WORDS else len(NAME_WORDS) for word in words]
+        grammar = Grammar(delimiter)
+        rows = [grammar.cells(line)[0] for line in lines]
+        body = rows[1:] if min(ranks) < len(NAME_WORDS) else rows
+        place = _names_place(body, ranks)
+        if place is not None:
+            print(f"{path}: names from column {place + 1} of a table, {'a' if len(body) < len(rows) else 'no'} header")
+            return [row[place] for row in body if place < len(row)]
+    return [line.strip().strip('"') for line in lines]
+
+
+def _names_place(rows: list[list[str]], ranks: list[int]) -> int | None:
+    """Return the column of a table's names, or None where each line is a name: it may have commas.
+
+    :param ranks: the places of its header's words in NAME_WORDS.
+    """
+    named = [
+        place
+        for place in range(max(map(len, rows), default=0))
+        if all(is_named_photograph(row[place]) for row in rows[:300] if place < len(row))
+    ]
+    if min(ranks) < len(NAME_WORDS):
+        return min(
+            named or range(len(ranks)), key=lambda place: ranks[place] if place < len(ranks) else len(NAME_WORDS)
+        )
+    wide = all(len(row) > 1 for row in rows)
+    first = wide and named == [0]  # what comes after the name is no part of it
+    numbered = wide and named == [1] and all(re.fullmatch(r"\d*", row[0].strip()) for row in rows)  # pandas' index
+    return named[0] if first or numbered else None
 
 
 def open_rgb(source: Path | BinaryIO) -> Image.Image:

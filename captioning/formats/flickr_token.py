@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from captioning.formats import lines
-from core.disk import read_text
+from core.disk import read_any_text
 
 NAME = "lines `name.jpg#0<TAB>caption` (Flickr8k.token.txt)"
 PHOTOGRAPH = r"[^\t\n]+?\.(?i:jpe?g|png|webp)#\d+(?=\s)"  # a name that may have spaces
@@ -19,7 +19,7 @@ def fits(head: str) -> bool:
 
 def captions(path: Path) -> Iterator[tuple[str, str]]:
     """Yield the name and the caption of each line."""
-    yield from lines.pairs(read_text(path).split("\n"), _split_line, USUAL, path, first=1)
+    yield from lines.pairs(read_any_text(path).split("\n"), _split_line, USUAL, path, first=1)
 
 
 def _split_line(line: str) -> tuple[str, str]:

@@ -1,14 +1,12 @@
-"""Karpathy's dataset_flickr8k.json: captions, and the official splits."""
+"""Karpathy's dataset_flickr8k.json, dataset_flickr30k.json and dataset_coco.json: captions, and the usual splits."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from core.disk import read_text
+from captioning.formats import columns, json_text
 from core.errors import InputError
 
 NAME = "Karpathy's JSON (dataset_flickr8k.json)"
-SPLITS = {"train": "train", "restval": "train", "val": "dev", "test": "test"}  # his names and ours
 
 
 def fits(head: str) -> bool:
@@ -28,7 +26,7 @@ def captions(path: Path) -> Iterator[tuple[str, str]]:
         )
     for image in images:
         for sentence in image["sentences"]:
-            yield image["filename"], sentence["raw"]
+            yield _name(image), sentence["raw"]
 
 
 def splits(path: Path) -> dict[str, list[str]]:
@@ -36,14 +34,12 @@ def splits(path: Path) -> dict[str, list[str]]:
 
     :raises InputError: the file has another form, or a split is unknown.
     """
-    found: dict[str, list[str]] = {"train": [], "dev": [], "test": []}
-    for image in _images(path):
-        if image["split"] not in SPLITS:
-            raise InputError(
-                f"expected the splits {', '.join(SPLITS)} in {path}, found {image['split']!r}; get it again"
-            )
-        found[SPLITS[image["split"]]].append(image["filename"])
-    return found
+    return columns.by_split(((_name(image), image["split"]) for image in _images(path)), path)
+
+
+def _name(image: dict) -> str:
+    """Return an image's name, with its folder where it has one, as COCO's do."""
+    return f"{image['filepath']}/{image['filename']}" if image.get("filepath") else image["filename"]
 
 
 def _images(path: Path) -> list[dict]:
@@ -52,10 +48,11 @@ def _images(path: Path) -> list[dict]:
     :raises InputError: the file has another form.
     """
     try:
-        images = json.loads(read_text(path))["images"]
+        images = json_text.load(path)["images"]
         usable = images and all(
             isinstance(image["filename"], str)
             and isinstance(image["split"], str)
+            and isinstance(image.get("filepath", ""), str)
             and all(isinstance(sentence["raw"], str) for sentence in image["sentences"])
             for image in images
         )

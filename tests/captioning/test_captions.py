@@ -103,7 +103,7 @@ def test_names_have_spaces_commas_quotation_marks_and_folders(row, tmp_path, cap
     path = tmp_path / "captions"
     path.write_text("\n".join(["image,caption"] * row.startswith('"') + rows))
     assert read_captions(path) == {image: ["A dog runs"] for image in NAMES.values()}
-    form = "header `image,caption`" if row.startswith('"') else "lines `name.jpg#0"
+    form = "commas between columns, a header" if row.startswith('"') else "lines `name.jpg#0"
     assert f"{path} is read as" in (printed := capsys.readouterr().out) and form in printed and "odd" not in printed
 
 

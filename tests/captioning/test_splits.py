@@ -64,8 +64,8 @@ def test_what_cannot_be_split_is_refused(karpathy, photographed):
         splits.main(["--captions", str(photographed / "token.txt")])
     with pytest.raises(InputError, match=r"at least 8 .* found 7"):
         splits.draw(list("abcdefg"), 1)
-    karpathy.write_text(karpathy.read_text().replace('"val"', '"validation"'))
-    with pytest.raises(InputError, match="validation"):
+    karpathy.write_text(karpathy.read_text().replace('"val"', '"holiday"'))
+    with pytest.raises(InputError, match="holiday"):
         splits.from_captions(karpathy)
 
 
@@ -79,7 +79,7 @@ def test_a_missing_list_is_an_error_that_says_where_lists_come_from(tmp_path):
     ("Flickr_8k.trainImages.txt", "train"),
     ("random-seed-7.testImages.txt", "test of random-seed-7 (not comparable with published scores)"),
     ("holiday.txt", "holiday.txt"),
-    ("other.devImages.txt", "other.devImages.txt"),
+    ("dataset_coco.devImages.txt", "dev of dataset_coco"),
 ])  # fmt: skip
 def test_scores_name_their_split(name, expected):
     assert splits.describe(Path("folder") / name) == expected

@@ -1,5 +1,6 @@
 """Files from strangers that mean harm: each is refused before anything in it runs, in a second and a gigabyte beyond the imports."""
 
+import gzip
 import io
 import json
 import os
@@ -140,6 +141,82 @@ def test_pickles(name, read, refused, tmp_path):
     data, message = PICKLES[name]
     (tmp_path / "file.pkl").write_bytes(data)
     refused(read, tmp_path / "file.pkl", message)
+
+
+def test_a_text_that_parquet_repeats(refused, tmp_path):
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    texts = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 100_000, "int32"), ["a " * 50_000])
+    names = [f"{number}.jpg" for number in range(100_000)]
+    parquet.write_table(pyarrow.table({"image": names, "caption": texts}), tmp_path / "a.parquet")
+    refused(read_captions, tmp_path / "a.parquet", "would unpack to")
+
+
+# Features ------------------------------------------------------------------------------------------------------------
+
+
+def numpy_file(header: str, data: bytes = b"") -> bytes:
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header.encode() + data
+
+
+def archive(member: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("a.npy", member)
+    return file.getvalue()
+
+
+def lists() -> bytes:
+    """Return a pickle of lists of ten lists each as a feature: 100 million numbers when written out."""
+    value = [1.5]
+    for _ in range(8):
+        value = [value] * 10
+    return pickle.dumps({str(number): value for number in range(1000)})
+
+
+HUGE = "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1099511627776)}"
+FEATURES = {
+    "a bomb in gzip": (gzip.compress(bytes(1 << 28)), "would unpack to"),
+    "a bomb in an archive": (archive(bytes(1 << 27)), "would unpack to"),
+    "an array larger than its file": (numpy_file(HUGE, b"1234"), "damaged file"),
+    "an array larger than its member": (archive(numpy_file(HUGE, b"1234")), "damaged file"),
+    "a deep header": (numpy_file("(" * 9000), "damaged file"),
+    "code in a header": (numpy_file(f"open('{MARK}', 'w')"), "damaged file"),
+    "code in objects": (numpy_file("{'descr': '|O', 'fortran_order': False, 'shape': ()}", pickle.dumps(Runs(os.system, f"touch {MARK}"))), "names posix"),
+    "lists of lists": (lists(), "found list"),
+    "one list, a thousand times": (pickle.dumps(dict.fromkeys(map(str, range(1000)), [1.5] * 100_000)), "found list"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_features(name, refused, tmp_path):
+    data, message = FEATURES[name]
+    (tmp_path / "features.pkl").write_bytes(data)
+    refused(features_file.read, tmp_path / "features.pkl", message)
+
+
+# Captions ------------------------------------------------------------------------------------------------------------
+
+
+TEXTS = {
+    "a quotation mark without end": 'image,caption\nx,"' + "y\n" * 30_000,
+    "quotation marks by turns": "image,caption\n" + 'x,"y\n' * 30_000,
+    "doubled quotation marks": 'image,caption\n"' + '""' * 500_000,
+    "delimiters without end": "image,caption\n" + "," * 1_000_000,
+    "spaces without end": "image,caption\n" + " " * 1_000_000 + "x",
+    "a cell of marks": 'image;caption\n[' + "'a' " * 200_000,
+    "deep": "[" * 30_000,
+    "deep objects": '{"images":' + '{"a":' * 30_000,
+    "a deep line": '{"file_name": "a.jpg", "text": "b"}\n{"a":' + "[" * 30_000,
+    "a number without end": '[{"image": ' + "1" * 1_000_000 + ', "caption": "b"}]',
+    "one image of many": '{"images": [], "annotations": [' + '{"image_id": 1, "caption": "b"},' * 50_000 + '{"image_id": 1, "caption": "b"}]}',
+    "a folder in a folder": '[{"image": "' + "a/" * 500_000 + '", "caption": 3}]',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_captions(name, refused, tmp_path):
+    (tmp_path / "captions.txt").write_text(TEXTS[name])
+    refused(read_captions, tmp_path / "captions.txt", "expected")
 
 
 # Archives ------------------------------------------------------------------------------------------------------------
