@@ -195,11 +195,12 @@ def test_a_run_goes_on_to_the_same_losses(steps, monkeypatch, capsys):
 
 def test_what_does_not_fit_is_named(steps, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(steps)
-    command("2_train_IC_model --epochs 1 --out merge")()
     (steps / "grid.h5").rename(tmp_path / "grid.h5")
     with pytest.raises(InputError, match=r"grid\.h5"):
         command("3_BLEU --model models")()
-    command("2_train_IC_model --captioner attention --epochs 1 --out vector")()
+    lists = [Path(f"Flickr8k_text/Flickr_8k.{split}Images.txt") for split in ("train", "dev")]
+    data = train.read_data(Path("features.pkl"), Path("descriptions.txt"), *lists, "attention")
+    assert data.train.features.shape == (6, 4)
     assert "no grid.h5 beside features.pkl" in capsys.readouterr().out
     data = (tmp_path / "grid.h5").read_bytes()
     (steps / "grid.h5").write_bytes(data[: len(data) // 2])
