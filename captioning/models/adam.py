@@ -1,4 +1,4 @@
-"""Keras' optimizers, whose step is compiled on processors: once over memory, not once for each operation on millions of weights."""
+"""Keras' Adam, whose step is compiled on processors: once over memory, not once for each operation on millions of weights."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ import tensorflow as tf
 from core import devices
 
 
-class _Compiled:
+class Adam(keras.optimizers.Adam):
     """A word that a batch has twice counts with the sum of its gradients, as in Keras 2; Keras 3 squares each by itself."""
 
     def apply(
@@ -16,14 +16,6 @@ class _Compiled:
     ) -> None:
         @tf.function(autograph=False, jit_compile=not devices.has_gpu())
         def step(*grads: tf.Tensor) -> None:
-            super(_Compiled, self).apply(grads, trainable_variables)
+            super(Adam, self).apply(grads, trainable_variables)
 
         step(*map(tf.convert_to_tensor, grads))  # XLA does not know IndexedSlices
-
-
-class Adam(_Compiled, keras.optimizers.Adam):
-    """Keras' own, its step compiled on processors."""
-
-
-class AdamW(_Compiled, keras.optimizers.AdamW):
-    """Keras' own, its step compiled on processors."""

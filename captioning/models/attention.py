@@ -12,7 +12,6 @@ import numpy as np
 from keras import layers, ops
 
 from captioning.batches import Captions
-from captioning.models import adam
 from captioning.models.plain import activation, dense, weights
 from core.progress import bar
 
@@ -175,7 +174,9 @@ def optimizer(recipe: Any, updates: int) -> keras.optimizers.Optimizer:
         0.0, max(1, total - warm_up), warmup_target=recipe.learning_rate, warmup_steps=warm_up
     )
     average = {"use_ema": True, "ema_momentum": 1 - 1 / min(AVERAGED, updates)} if recipe.average else {}
-    return adam.AdamW(rate, beta_2=0.98, epsilon=recipe.epsilon, weight_decay=DECAY, global_clipnorm=1.0, **average)
+    return keras.optimizers.AdamW(
+        rate, beta_2=0.98, epsilon=recipe.epsilon, weight_decay=DECAY, global_clipnorm=1.0, **average
+    )
 
 
 class State(NamedTuple):
