@@ -18,6 +18,7 @@ SPLITS = {
     **dict.fromkeys(("val", "valid", "validation", "dev", "development"), "dev"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+SPLIT_WORD = re.compile(r"(?<![a-z])({})(?:images?|imgs|set|list|ids)?(?![a-z])".format("|".join(SPLITS)))
 SAMPLE = 300  # rows from which columns are recognised
 
 
@@ -71,7 +72,7 @@ def choose(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Columns | N
 
 def split_of(name: str) -> str | None:
     """Return the split that a path names as a word: `captions_val2014.json` is of dev."""
-    words = re.findall(r"(?<![a-z])({})(?![a-z])".format("|".join(SPLITS)), name.lower())
+    words = SPLIT_WORD.findall(name.lower())
     return SPLITS[words[-1]] if words else None
 
 
@@ -112,7 +113,7 @@ def _by_word(headers: Sequence[str], values: Sequence[Sequence[str]], places: Se
 def _by_content(values: Sequence[Sequence[str]], places: Sequence[int]) -> tuple[int, ...]:
     """Return the columns of several words, or of a script without spaces; else the only one of anything but numbers."""
     words = tuple(place for place in places if _most(values[place], _is_text))
-    rest = tuple(place for place in places if values[place] and not _most(values[place], _is_number))
+    rest = tuple(place for place in places if values[place] and not _most(values[place], _is_number_or_name))
     return words or (rest if len(rest) == 1 else ())
 
 
@@ -131,6 +132,10 @@ def _most(values: Sequence[str], holds: Callable[[str], object]) -> bool:
 
 def _is_number(value: str) -> bool:
     return re.fullmatch(r"[-+]?[\d.,eE+-]*\d", value) is not None
+
+
+def _is_number_or_name(value: str) -> bool:
+    return _is_number(value) or is_named_photograph(value)
 
 
 def _is_text(value: str) -> bool:
