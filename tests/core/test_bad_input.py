@@ -343,6 +343,10 @@ ROWS = {
         old_captioner(remove("tokenizer.pkl"))),
     "a tokenizer of another form": Row(OLD, r"words numbered from 1, .* in tokenizer\.pkl",
         old_captioner(write("tokenizer.pkl", b"\x80\4]."))),
+    "a tokenizer that is text": Row(OLD, r"refused tokenizer\.pkl: ", old_captioner(write("tokenizer.pkl", "no pickle"))),
+    "a tokenizer that is damaged JSON": Row(OLD, r"expected JSON in tokenizer\.pkl", old_captioner(write("tokenizer.pkl", "{"))),
+    "a tokenizer of Hugging Face": Row(OLD, r"words numbered from 1, .* in tokenizer\.pkl",
+        old_captioner(write("tokenizer.pkl", '{"version": "1.0", "model": {"vocab": {"a": 0}}}'))),
     "a tokenizer without an end": Row(OLD, r"startseq and endseq among them, .* in tokenizer\.pkl", old_captioner(lambda folder:
         write_tokenizer(folder / "tokenizer.pkl", Tokenizer({"startseq": 1, "dog": 2}, 9)))),
     "a tokenizer of no length": Row(OLD, r"descriptions of 1 to 10,000 words\) in tokenizer\.pkl", old_captioner(lambda folder:
@@ -529,6 +533,8 @@ PARSERS = {
     "features in HDF5": (features_file.read, "features.hdf5"),
     "features in gzip": (features_file.read, "features.pkl.gz"),
     "tokenizer": (read_tokenizer, "tokenizer.pkl"),
+    "tokenizer as JSON": (read_tokenizer, "tokenizer.json"),
+    "words and ids": (read_tokenizer, "wordtoix.pkl"),
     "photograph": (lambda path: photographs.read(path, 8, 8), PHOTOGRAPH),
     "encoder": (encoder_file.read, "encoder.keras"),
     "grids": (lambda path: features_file.read_grid(path)[:], "grid.h5"),
@@ -575,6 +581,9 @@ def samples(world, tmp_path_factory) -> Path:
     disk.write_text(world / "metadata.jsonl", '{"file_name": "a.jpg", "text": "A dog", "split": "train"}\n' * 2)
     disk.write_text(world / "list.csv", ',image\n0,"a.jpg"\n1,b.jpg\n')
     write_results(world / "captions.json", {"a": "dog"})
+    disk.write_bytes(world / "wordtoix.pkl", pickles.dump({"<start>": 1, "<end>": 2, "dog": 3}))
+    keras_tokenizer = {"word_index": json.dumps({"<unk>": 1, "startseq": 2, "endseq": 3}), "oov_token": "<unk>"}
+    disk.write_json(world / "tokenizer.json", {"class_name": "Tokenizer", "config": keras_tokenizer})
     grids = {f"{name}.jpg": np.ones((2, 2, 4), "f4") for name in "ab"}
     np.savez_compressed(world / "features.npz", **grids)
     np.save(world / "features.npy", grids, allow_pickle=True)

@@ -151,6 +151,21 @@ def test_a_text_that_parquet_repeats(refused, tmp_path):
     refused(read_captions, tmp_path / "a.parquet", "would unpack to")
 
 
+VOCABULARIES = {
+    "deep JSON": "[" * 100_000,
+    "deep JSON in a text": json.dumps({"config": {"word_index": "[" * 100_000}}),
+    "a text in a text": json.dumps(json.dumps(json.dumps({"startseq": 1, "endseq": 2}))),
+    "numbers without end": json.dumps({"1" * 5000: "startseq", "2" * 5000: "endseq"}),
+    "words that are none": json.dumps({"word_index": {"startseq": [1], "endseq": {}}}),
+}
+
+
+@pytest.mark.parametrize("name", VOCABULARIES)
+def test_vocabularies(name, refused, tmp_path):
+    (tmp_path / "tokenizer.json").write_text(VOCABULARIES[name])
+    refused(read_tokenizer, tmp_path / "tokenizer.json", "expected|refused")
+
+
 # Features ------------------------------------------------------------------------------------------------------------
 
 
