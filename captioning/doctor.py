@@ -3,13 +3,17 @@
     python -m captioning.doctor
     python -m captioning.doctor DIR
 
-With a folder as it was downloaded: says what each file in it is, and prints the commands to run, in order. Without: reads what steps 1 to 5 read. Prints a line for each check: `ok`; `later`, where an earlier step has yet to write a file; or `fix`, and what
-to do. Writes nothing. The status is 1 where something is to be fixed. The steps make the same checks themselves, before they work.
+With a folder as it was downloaded: says what each file in it is, and prints the commands to run, in order.
+
+Without: reads what steps 1 to 5 read. Prints a line for each check: `ok`; `later`, where an earlier step has yet to write a file; or `fix`,
+and what to do. The status is 1 where something is to be fixed. The steps make the same checks themselves, before they work.
+Writes nothing.
 """
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+import tyro
 
 from captioning.cleaning import Cleaning
 from core import machine, settings
@@ -21,8 +25,8 @@ class Settings:
     """Edit these here, or override them on the command line."""
 
     # A download
-    folder: Path | None = None
-    """Look at this folder instead, and print the commands that caption it. `--folder` may be left out."""
+    folder: tyro.conf.Positional[Path | None] = None
+    """Look at this folder instead, and print the commands that make captions of it."""
 
     # Data
     photographs: Path = Path("Flicker8k_Dataset")
@@ -58,8 +62,7 @@ class Settings:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    words = sys.argv[1:] if arguments is None else arguments
-    config = settings.from_command_line(Settings, ["--folder"] * (words[:1] != [] and words[0][:1] != "-") + words)
+    config = settings.from_command_line(Settings, arguments)
     print(f"\nok     versions: {machine.check_versions()}", flush=True)
     if config.folder:
         return look(config.folder)

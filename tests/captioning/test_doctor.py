@@ -138,7 +138,7 @@ def test_each_file_is_named(tmp_path, capsys):
         file["train_img"] = np.ones((3, 8, 8, 3), "uint8")
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         archive.writestr("a", "b")
-    doctor.main(["--folder", str(tmp_path)])
+    doctor.main([str(tmp_path)])
     printed = capsys.readouterr().out
     for line in (
         "Flicker8k_Dataset: 10 photographs",
