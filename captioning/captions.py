@@ -9,12 +9,29 @@ from pathlib import Path
 from types import ModuleType
 
 from captioning.cleaning import MOST, Cleaning, clean, dropped, is_unspaced, without_special
-from captioning.formats import coco_json, columns, csv_table, flickr_token, karpathy_json, parquet, records_json
+from captioning.formats import (
+    coco_json,
+    columns,
+    csv_table,
+    flickr_token,
+    karpathy_json,
+    parquet,
+    plain_lines,
+    records_json,
+)
 from core.disk import read_head, read_json, read_text, write_json, write_text
 from core.errors import InputError
 from encoders.photographs import finder
 
-FORMATS = (parquet, records_json, coco_json, karpathy_json, csv_table, flickr_token)  # the first that fits is taken
+FORMATS = (
+    parquet,
+    coco_json,
+    karpathy_json,
+    records_json,
+    csv_table,
+    flickr_token,
+    plain_lines,
+)  # the first that fits is taken
 SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".txt", ".parquet")  # of files in folders
 HEAD = 100_000  # bytes of a file from which its form is recognised
 

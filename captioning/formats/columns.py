@@ -94,13 +94,14 @@ def by_split(pairs: Iterable[tuple[str, str]], path: Path) -> dict[str, list[str
 
 
 def _name(headers: Sequence[str], values: Sequence[Sequence[str]]) -> int | None:
-    """Return the column whose values end as photographs do; else the one whose header says so."""
+    """Return the column whose values end as photographs do; else the one whose header says so; else the first, of ids."""
     words = [plain_word(header) for header in headers] or [""] * len(values)
     ranks = [NAME_WORDS.index(word) if word in NAME_WORDS else len(NAME_WORDS) for word in words]
     named = [place for place, word in enumerate(words) if word in NAME_WORDS]
     ending = [place for place, column in enumerate(values) if _most(column, is_named_photograph)]
     ending = [place for place in ending if not _caption_word(words[place])]  # else names have delimiters, not in quotes
-    return min(ending or named, key=lambda place: ranks[place], default=None)
+    ids = [0] if not headers and values and _most(values[0], _is_id, 0.95) else []
+    return min(ending or named or ids, key=lambda place: ranks[place], default=None)
 
 
 def _by_word(headers: Sequence[str], values: Sequence[Sequence[str]], places: Sequence[int]) -> tuple[int, ...]:
@@ -126,8 +127,13 @@ def _are_splits(values: Sequence[str]) -> bool:
     return bool(values) and all(value.lower() in SPLITS for value in values)
 
 
-def _most(values: Sequence[str], holds: Callable[[str], object]) -> bool:
-    return bool(values) and 2 * sum(map(bool, map(holds, values))) >= len(values)
+def _most(values: Sequence[str], holds: Callable[[str], object], share: float = 0.5) -> bool:
+    return bool(values) and sum(map(bool, map(holds, values))) >= share * len(values)
+
+
+def _is_id(value: str) -> bool:
+    """Tell whether a text can be a photograph's name without suffix: long enough, of no words, and with a digit."""
+    return re.fullmatch(r"[\w./-]{5,}", value) is not None and any(map(str.isdigit, value))
 
 
 def _is_number(value: str) -> bool:

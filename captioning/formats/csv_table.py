@@ -30,7 +30,7 @@ class Table(NamedTuple):
 
 def fits(head: str) -> bool:
     """Tell by the head of a file whether it has this form: in its lines, names and captions stand between delimiters."""
-    return _recognised(head.split("\n")) is not None
+    return _recognised(_without_excels_line(head.split("\n"))) is not None
 
 
 def captions(path: Path) -> Iterator[tuple[str, str]]:
@@ -67,7 +67,7 @@ def splits(path: Path) -> dict[str, list[str]]:
 
 
 def _read(path: Path) -> tuple[Table, list[Row]]:
-    text = read_any_text(path).split("\n")
+    text = _without_excels_line(read_any_text(path).split("\n"))
     table = _recognised(text)
     if table is None:
         raise lines.unrecognised(text, path)
@@ -81,6 +81,11 @@ def _read(path: Path) -> tuple[Table, list[Row]]:
 
     rows = list(table.grammar.rows(text, is_row, first=place == 0))
     return table, rows[1:] if table.columns.headers else rows
+
+
+def _without_excels_line(text: list[str]) -> list[str]:
+    """Return the lines with an empty one in place of a first `sep=;`."""
+    return ["", *text[1:]] if re.fullmatch(r'"?sep=.?"?', text[0].strip()) else text
 
 
 def _recognised(text: Sequence[str]) -> Table | None:

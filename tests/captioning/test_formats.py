@@ -98,6 +98,8 @@ FORMS = {
     "Python's lists in a column": table([["image", "captions"], *([f"{image}.jpg", str(texts)] for image, texts in CAPTIONS.items())]),
     "line ends in quotation marks": table(rows(lambda name, text: [name, text.replace(" ", "\n")], "image", "caption")),
     "line ends, the other order": table(rows(lambda name, text: [text.replace(" ", "\n"), name], "caption", "image")),
+    "Excel's first line": "sep=;\n" + table(rows(lambda name, text: [name, text], "image", "caption"), ";"),
+    "a space": "\n".join(f"{image}.jpg {text}" for image, text in PAIRS),
     "Karpathy": json.dumps({"images": KARPATHY, "dataset": "coco"}),
     "COCO": json.dumps(COCO),
     "COCO, annotations first": json.dumps(dict(reversed(COCO.items()))),
@@ -112,6 +114,9 @@ FORMS = {
         for image, texts in CAPTIONS.items()]),
     "by name": json.dumps({f"{image}.jpg": texts for image, texts in CAPTIONS.items()}),
     "by split": json.dumps({"train": RECORDS[:2], "val": RECORDS[2:]}),
+    "under data": json.dumps({"dataset_type": "train", "data": RECORDS}),
+    "pandas' columns": json.dumps({"image": {str(number): f"{image}.jpg" for number, (image, _) in enumerate(PAIRS)},
+        "caption": {str(number): text for number, (_, text) in enumerate(PAIRS)}}),
     "pairs": json.dumps([[f"{image}.jpg", text] for image, text in PAIRS]),
 }  # fmt: skip
 
@@ -127,6 +132,12 @@ def test_every_caption_comes_to_its_photograph(form, tmp_path, capsys):
         assert read_captions(path, CAPTIONS) == CAPTIONS
         printed = capsys.readouterr().out
         assert f"{path} is read as" in printed and ("odd" in printed) == odd
+
+
+@pytest.mark.parametrize("delimiter", "\t,;")
+def test_ids_without_suffix_and_header_are_read(delimiter, tmp_path):
+    (tmp_path / "captions").write_text(table([(f"100{image}", text) for image, text in PAIRS], delimiter))
+    assert read_captions(tmp_path / "captions") == {f"100{image}": texts for image, texts in CAPTIONS.items()}
 
 
 def test_what_cannot_be_known_is_asked_for(tmp_path):
