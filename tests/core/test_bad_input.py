@@ -404,6 +404,8 @@ ELSEWHERE = {  # errors with a table of their own, in the tests of their modules
         (f"encoders/tensors/{name}.py" for name in ("checkpoint", "tensor", "torch_archive", "tensorflow_checkpoint")),
         "tests/encoders/test_convert.py",
     ),
+    "encoders/tensors/keras_weights.py": "tests/encoders/test_checkpoints.py",
+    "encoders/families/keras_example.py": "tests/encoders/test_keras_example.py",
     "encoders/tensors/hdf5_pixels.py": "tests/encoders/test_decoded.py",
     **dict.fromkeys(
         (f"encoders/tensors/{name}.py" for name in ("folder", "other_files")), "tests/encoders/test_checkpoints.py"
@@ -559,6 +561,7 @@ PARSERS = {
     "checkpoint of torch": (checkpoint.read, "lightning.ckpt"),
     "odd checkpoint of the older form": (read_tensors, "odd_older.ckpt"),
     "whole model": (read_tensors, "whole.pt"),
+    "Keras' weights": (read_tensors, "old.h5"),
     "TorchScript archive": (read_tensors, "script.pt"),
     "zipped model": (read_tensors, "whole.zip"),
     "safetensors": (read_tensors, "numbered.safetensors"),

@@ -368,6 +368,8 @@ def test_photographs_checkpoints_and_grids_in_hdf5(kind, refused, tmp_path):
         ("train_img", lambda path: load([path], (8, 8), tmp_path)),
         ("variables/00000", training.read_checkpoint),
         ("grid", features_file.read_grid),
+        ("conv2d/kernel", checkpoint.read),
+        ("photo", features_file.read),
     ):
         with h5py.File(tmp_path / "file.h5", "w") as file:
             ELSEWHERE[kind](file, name)
