@@ -108,8 +108,9 @@ def _below(folder: Path, source: Path, name: str) -> str:
 
 
 def _pairs(path: Path) -> Iterable[tuple[str, str]]:
+    form = form_of(path)
     try:
-        yield from form_of(path).captions(path)
+        yield from form.captions(path)
     except InputError as error:
         raise InputError(f"{error}; the forms that can be read: {_forms()}") from error
 

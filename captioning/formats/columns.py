@@ -97,11 +97,12 @@ def _name(headers: Sequence[str], values: Sequence[Sequence[str]]) -> int | None
     """Return the column whose values end as photographs do; else the one whose header says so; else the first, of ids."""
     words = [plain_word(header) for header in headers] or [""] * len(values)
     ranks = [NAME_WORDS.index(word) if word in NAME_WORDS else len(NAME_WORDS) for word in words]
+    shares = [_share(column, is_named_photograph) for column in values]
     named = [place for place, word in enumerate(words) if word in NAME_WORDS]
-    ending = [place for place, column in enumerate(values) if _most(column, is_named_photograph)]
+    ending = [place for place, share in enumerate(shares) if share >= 0.5]
     ending = [place for place in ending if not _caption_word(words[place])]  # else names have delimiters, not in quotes
-    ids = [0] if not headers and values and _most(values[0], _is_id, 0.95) else []
-    return min(ending or named or ids, key=lambda place: ranks[place], default=None)
+    ids = [0] if not headers and values and _share(values[0], _is_id) >= 0.95 else []
+    return min(ending or named or ids, key=lambda place: (ranks[place], -shares[place]), default=None)
 
 
 def _by_word(headers: Sequence[str], values: Sequence[Sequence[str]], places: Sequence[int]) -> tuple[int, ...]:
@@ -127,8 +128,12 @@ def _are_splits(values: Sequence[str]) -> bool:
     return bool(values) and all(value.lower() in SPLITS for value in values)
 
 
-def _most(values: Sequence[str], holds: Callable[[str], object], share: float = 0.5) -> bool:
-    return bool(values) and sum(map(bool, map(holds, values))) >= share * len(values)
+def _most(values: Sequence[str], holds: Callable[[str], object]) -> bool:
+    return _share(values, holds) >= 0.5
+
+
+def _share(values: Sequence[str], holds: Callable[[str], object]) -> float:
+    return sum(map(bool, map(holds, values))) / len(values) if values else 0
 
 
 def _is_id(value: str) -> bool:

@@ -15,7 +15,7 @@ from core.disk import read_any_text
 from core.tables import DELIMITERS, Grammar, Row
 from encoders.photographs import is_named_photograph
 
-NAME = "a table with columns of names and captions, such as `image,caption` (captions.txt, results.csv, metadata.csv)"
+NAME = "a table of names and captions, such as `image,caption` (captions.txt, results.csv)"
 MOST_IN_A_NAME = 9  # delimiters that are not in quotation marks
 NUMBERED = re.compile(r"\s*\d+\s+(\S.*)", re.DOTALL)
 
@@ -89,14 +89,19 @@ def _without_excels_line(text: list[str]) -> list[str]:
 
 
 def _recognised(text: Sequence[str]) -> Table | None:
-    """Return how lines are read as a table, or None where no delimiter gives names and captions."""
+    """Return how lines are read as a table, by the delimiter that makes the largest share of equal rows; or None where none gives names and captions."""
     filled = [line for line in text[: 4 * columns.SAMPLE] if line.strip()]
+    best, most = None, (-1.0, 0)
     for delimiter in DELIMITERS:
         grammar = Grammar(delimiter)
-        rows = [[cell.strip(' "') for cell in row.cells] for row in grammar.rows(filled, lambda line: False)]
-        if len(rows) and 2 * sum(len(row) > 1 for row in rows) >= len(rows) and (found := _columns(rows, delimiter)):
-            return Table(grammar, *found)
-    return None
+        rows = list(grammar.rows(filled, lambda line: False))
+        cells = [[cell.strip(' "') for cell in row.cells] for row in rows]
+        if 2 * sum(len(row) > 1 for row in cells) >= max(1, len(cells)) and (found := _columns(cells, delimiter)):
+            table = Table(grammar, *found)
+            equal = sum(row.sound and len(row.cells) == table.width for row in rows) / len(rows)
+            if (equal, table.width) > most:
+                best, most = table, (equal, table.width)
+    return best
 
 
 def _columns(rows: list[list[str]], delimiter: str) -> tuple[Columns, int] | None:

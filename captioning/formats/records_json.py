@@ -9,7 +9,7 @@ from captioning.formats.columns import SPLITS
 from core.errors import InputError
 from encoders.photographs import NAME_WORDS, is_named_photograph, plain_word
 
-NAME = "JSON records of a name and its captions (BLIP's list, metadata.jsonl, or a dictionary by name)"
+NAME = "JSON records of names and captions (BLIP's, metadata.jsonl)"
 Record = dict[str, Any]
 
 

@@ -7,7 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 from PIL import Image
 
 from captioning import splits
@@ -317,3 +319,30 @@ def test_parquet_needs_pyarrow(tmp_path, monkeypatch):
     (tmp_path / "a.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match=r"expected pyarrow, .*a\.parquet.* run pip install -e '\.\[cpu,parquet\]'"):
         read_captions(tmp_path / "a.parquet")
+
+
+CAPTION = st.lists(
+    st.sampled_from(["dog", "A", "runs,", '"quoted"', "it's", "x2", ";", "|", "3,5", "été", "狗", "a.jpg", "-", '"', "\n", "train", "#1"]),
+    min_size=2, max_size=7,
+).map(" ".join).filter(lambda text: sum(part.isalpha() for part in text.split()) > 1 and not text.endswith(".jpg"))  # fmt: skip
+
+
+@hypothesis.settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@hypothesis.given(
+    st.lists(CAPTION, min_size=4, max_size=12),
+    st.sampled_from(",;\t"),
+    st.booleans(),
+    st.permutations(["name", "text", "number"]),
+)
+def test_what_a_csv_writer_writes_is_read_back(tmp_path_factory, texts, delimiter, header, order):
+    names = [f"dog, {number // 2} x.jpg" for number in range(len(texts))]
+    cells = {"name": names, "text": texts, "number": [number % 2 for number in range(len(texts))]}
+    words = {"name": "image", "text": "caption", "number": "caption_number"}
+    written = [[words[column] for column in order]] * header + [*zip(*(cells[column] for column in order), strict=True)]
+    path = tmp_path_factory.mktemp("table") / "captions"
+    path.write_text(table(written, delimiter), encoding="utf-8")
+    found = read_captions(path)
+    expected: Captions = {}
+    for name, text in zip(names, texts, strict=True):
+        expected.setdefault(name.removesuffix(".jpg"), []).append(" ".join(text.split()))
+    assert found == expected
