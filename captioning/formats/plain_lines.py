@@ -8,7 +8,7 @@ from captioning.formats import lines
 from core.disk import read_any_text
 
 NAME = "lines `name.jpg caption`"
-USUAL = r"([^\t\n]+?\.(?i:jpe?g|png|webp))\s+(\S.*)"  # a name that may have spaces
+USUAL = r"([^\s.][^\t\n]*?\.(?i:jpe?g|png|webp)) +(\S[^\t\n]*)"  # a name may have spaces; tabs make a table
 
 
 def fits(head: str) -> bool:
