@@ -2,7 +2,7 @@
 
     python 1_data_preprocessor.py --photographs Flicker8k_Dataset --captions Flickr8k_text/Flickr8k.token.txt
 
-Reads a folder of photographs (JPEG, PNG, WebP), their captions (Flickr8k.token.txt, captions.txt or Karpathy's JSON) and an
+Reads a folder of photographs (JPEG, PNG, WebP), their captions (a file in a form of docs/files.md, or a folder of them) and an
 encoder. Writes, into --out:
     features.pkl       the feature of each photograph, float32 (1, D)
     features.json      the encoder that made them

@@ -9,12 +9,29 @@ from pathlib import Path
 from types import ModuleType
 
 from captioning.cleaning import MOST, Cleaning, clean, dropped, is_unspaced, without_special
-from captioning.formats import coco_json, columns, csv_table, flickr_token, karpathy_json, parquet, records_json
+from captioning.formats import (
+    coco_json,
+    columns,
+    csv_table,
+    flickr_token,
+    karpathy_json,
+    parquet,
+    plain_lines,
+    records_json,
+)
 from core.disk import read_head, read_json, read_text, write_json, write_text
 from core.errors import InputError
 from encoders.photographs import finder
 
-FORMATS = (parquet, records_json, coco_json, karpathy_json, csv_table, flickr_token)  # the first that fits is taken
+FORMATS = (
+    parquet,
+    coco_json,
+    karpathy_json,
+    records_json,
+    csv_table,
+    flickr_token,
+    plain_lines,
+)  # the first that fits is taken
 SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".txt", ".parquet")  # of files in folders
 HEAD = 100_000  # bytes of a file from which its form is recognised
 
@@ -69,19 +86,19 @@ def sources(path: Path) -> list[Path]:
     inside = [
         file for pattern in ("*", "*/*") for file in sorted(path.glob(pattern)) if file.suffix.lower() in SUFFIXES
     ]
-    fitting = [file for file in inside if file.is_file() and not file.name.startswith(".") and _fitting(file)]
+    known = [file for file in inside if file.is_file() and not file.name.startswith(".") and fitting(file)]
     for chosen in (
-        [file for file in fitting if file.stem == "metadata" or file.suffix == ".parquet"],
-        [file for file in fitting if "caption" in file.stem.lower()],
-        [file for file in fitting if columns.split_of(file.name)],
-        fitting,
+        [file for file in known if file.stem == "metadata" or file.suffix == ".parquet"],
+        [file for file in known if "caption" in file.stem.lower()],
+        [file for file in known if columns.split_of(file.name)],
+        known,
     ):
         kept = [file for file in chosen if columns.split_of(file.relative_to(path).as_posix())] or chosen
         if kept and (len(kept) == 1 or kept is not chosen):
             return kept
     raise InputError(
         f"expected a file of captions, or one for each split, in the folder {path}, "
-        f"found {', '.join(file.name for file in fitting[:5]) or 'none'}; give the file's path"
+        f"found {', '.join(file.name for file in known[:5]) or 'none'}; give the file's path"
     )
 
 
@@ -91,8 +108,9 @@ def _below(folder: Path, source: Path, name: str) -> str:
 
 
 def _pairs(path: Path) -> Iterable[tuple[str, str]]:
+    form = form_of(path)
     try:
-        yield from form_of(path).captions(path)
+        yield from form.captions(path)
     except InputError as error:
         raise InputError(f"{error}; the forms that can be read: {_forms()}") from error
 
@@ -102,7 +120,7 @@ def form_of(path: Path) -> ModuleType:
 
     :raises InputError: the file is missing, or has none of the forms.
     """
-    if form := _fitting(path):
+    if form := fitting(path):
         print(f"{path} is read as {form.NAME}")
         return form
     head = read_head(path, HEAD).strip()
@@ -110,7 +128,8 @@ def form_of(path: Path) -> ModuleType:
     raise InputError(f"expected captions in {path}: {_forms()}; found {found}; check the path")
 
 
-def _fitting(path: Path) -> ModuleType | None:
+def fitting(path: Path) -> ModuleType | None:
+    """Return the module of captioning/formats that reads a file, or None where none does."""
     head = read_head(path, HEAD)
     return next((form for form in FORMATS if form.fits(head)), None)
 

@@ -1,6 +1,7 @@
 """The tokenizer: words to ids and back, with the ids of the Keras `Tokenizer` that the original used."""
 
 import hashlib
+import json
 import pickle
 from collections import Counter
 from collections.abc import Iterable
@@ -14,6 +15,11 @@ from core.errors import InputError
 
 LONGEST = 10_000  # the largest maximum length that a file may claim, in words
 START, END = "startseq", "endseq"
+ENDS = (  # what others call them, in lower case; the first pair that a vocabulary has is taken
+    (START, END),
+    *((f"<{start}>", f"<{end}>") for start, end in (("start", "end"), ("s", "/s"), ("bos", "eos"), ("sos", "eos"))),
+    *(("startofseq", "endofseq"), ("bos", "eos"), ("sos", "eos"), ("start", "end")),  # as Keras' filters leave them
+)
 FILTERS = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))
 
 
@@ -79,11 +85,61 @@ def write_tokenizer(path: Path, tokenizer: Tokenizer) -> None:
 
 
 def read_tokenizer(path: Path) -> Tokenizer:
-    """Return the tokenizer of our tokenizer.pkl, or of the original's pickled Keras `Tokenizer` (no maximum length).
+    """Return the tokenizer of a file: ours; a Keras `Tokenizer`, pickled or as JSON; or a dictionary of words and ids, either way round.
+
+    Other start and end words become ours. Only our files hold the maximum length.
 
     :raises InputError: the file is missing, names something that data never needs, or holds no word index.
     """
-    return check_tokenizer(pickles.read(path), path)
+    data = disk.read_bytes(path)
+    json_text = data.lstrip()[:1] in (b"{", b'"')
+    return check_tokenizer(
+        _with_our_ends(_plain(disk.read_json(path) if json_text else pickles.read(path)), path), path
+    )
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    """Return the word index and the maximum length of whatever form, or something that `check_tokenizer` refuses."""
+    value = _from_json(value)  # which people also write as a text within JSON
+    if not isinstance(value, dict):
+        return {}
+    if isinstance(value.get("config"), dict):  # Keras' `to_json`
+        value = value["config"]
+    if "word_index" not in value:
+        words = [(word, number) for word, number in value.items() if isinstance(word, str)]
+        numbers = [(word, _whole(number)) for number, word in value.items() if isinstance(word, str)]
+        value = {"word_index": dict(numbers if len(numbers) > len(words) / 2 else words)}
+    index = _from_json(value["word_index"])
+    if isinstance(index, dict):  # 0 pads, whatever it is called
+        index = {word: number for word, number in index.items() if type(number) is not int or number}
+    return {**value, "word_index": index}
+
+
+def _from_json(value: Any) -> Any:
+    """Return what a text holds as JSON; any other value as it is."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
+        return None
+
+
+def _whole(number: Any) -> Any:
+    return int(number) if isinstance(number, str) and number.isdecimal() and len(number) < 10 else number
+
+
+def _with_our_ends(value: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return a word index whose start and end words are ours, and say what they and the word for unknown ones were."""
+    index = value.get("word_index")
+    if not isinstance(index, dict) or not all(isinstance(word, str) for word in index):
+        return value
+    lower = {word.lower(): word for word in index}
+    start, end = next((pair for pair in ENDS if lower.keys() >= {*pair}), (START, END))
+    theirs = {lower.get(start, start): START, lower.get(end, end): END}
+    if [*theirs] != [START, END]:
+        print(f"{path}: its start and end words are {' and '.join(theirs)}, here {START} and {END}")
+    if unknown := value.get("oov_token"):
+        print(f"{path}: {unknown} stands for words that it does not know")
+    return {**value, "word_index": {theirs.get(word, word): number for word, number in index.items()}}
 
 
 def check_tokenizer(value: Any, path: Path) -> Tokenizer:

@@ -31,6 +31,7 @@ from encoders.families import (
     google,
     huggingface,
     huggingface_vit,
+    keras_example,
     mmselfsup,
     timm,
     timm_vit,
@@ -53,6 +54,7 @@ FAMILIES = (
     clip,
     convnexts,
     efficientnets,
+    keras_example,
 )
 TEACHERS = r"teacher|momentum|target|ema"  # in names: a moving average of the student, and better
 STUDENTS = r"student|online|query"
@@ -120,7 +122,9 @@ def _convert(path: Path, told: Told) -> tuple[keras.Model, dict[str, str]]:
     print(f"network: {found.words} under {found.prefix!r}, of {found.project.name}")
     way = evidence.decide(family.build, found, told, source.configuration)
     network = family.build(found, way)
-    print(f"output: {network.output_shape[-1]:,} numbers of {network.name}, {OUTPUTS[way.pool]}")
+    print(
+        f"output: {network.output_shape[-1]:,} numbers of {network.name}, {getattr(family, 'OUTPUT', OUTPUTS[way.pool])}"
+    )
     print(f"left aside: {_left_aside(source, found)}")
     evidence.check(network, way, told.photographs)
     model = encoder_file.encoder(network, way.size, way.size, way.normalisation.mean, way.normalisation.deviation)

@@ -7,6 +7,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,8 +22,10 @@ from core.progress import bar
 from core.workers import ALONE, Worker
 from encoders import photographs
 from encoders.photographs import Unreadable
+from encoders.tensors import hdf5_pixels
 
 THREADS = 4  # decoding leaves Python's lock, so a few threads keep the cores busy
+APART = {"val_img": (9, 10), "test_img": (8, 20)}  # the first row of train_img that stands for them, and the step
 AHEAD = 128  # photographs read in one go: 57 MB at 384 pixels
 
 
@@ -172,34 +175,70 @@ def _load_files(paths: Sequence[Path], size: tuple[int, int], folder: Path) -> t
 def load_hdf5(path: Path, dataset: str, size: tuple[int, int], folder: Path) -> np.ndarray:
     """Return one dataset of a file of jigsaw.to_hdf5, or of the original's, as `load` does; rows without a photograph are skipped.
 
-    :param dataset: `train_img`, `val_img` or `test_img`: uint8 (N, S, S, 3).
+    :param dataset: `train_img`, `val_img` or `test_img`: photographs as `hdf5_pixels` reads them.
     :raises InputError: there is no such dataset, the file is cut short, or its data are in another file.
     """
+    return _load_rows(path, dataset, size, folder, "", lambda count: range(count))
+
+
+def load_parts(path: Path, size: tuple[int, int], folder: Path) -> list[np.ndarray]:
+    """Return the photographs of train_img, val_img and test_img, as `load_hdf5` does.
+
+    Where there is no val_img, each tenth photograph of train_img takes its place; where there is no test_img, each twentieth.
+    """
+    with _opened(path, "train_img") as file:
+        taken = {name: place for name, place in APART.items() if name not in file}
+
+    def is_apart(row: int) -> bool:
+        return any(row % step == first for first, step in taken.values())
+
+    for name, (_, step) in taken.items():
+        print(f"{path} has no {name}: each {step}th photograph of train_img takes its place")
+    train = _load_rows(path, "train_img", size, folder, f"without {sorted(taken)}" * bool(taken),
+        lambda count: [row for row in range(count) if not is_apart(row)])  # fmt: skip
+    others = [
+        _load_rows(
+            path, "train_img", size, folder, name, lambda count, place=taken[name]: range(place[0], count, place[1])
+        )
+        if name in taken
+        else load_hdf5(path, name, size, folder)
+        for name in APART
+    ]
+    return [train, *others]
+
+
+def _load_rows(
+    path: Path, dataset: str, size: tuple[int, int], folder: Path, part: str, choose: Callable[[int], Sequence[int]]
+) -> np.ndarray:
+    """Return some rows of a dataset; `part` is what tells them from others of it."""
+    with _opened(path, dataset) as file:
+        images = hdf5_pixels.Photographs(file[dataset], path)
+        rows = choose(len(images))
+        if not len(rows):
+            raise InputError(f"expected photographs in {dataset} of {path}, found too few, {len(images)}; give more")
+        names = [f"{path} {dataset} row {row}" for row in rows]
+        version = (path.stat().st_size, path.stat().st_mtime_ns, *([part] if part else []))
+        decoded = (_resized(image, size) for image in _rows_of(images, rows, path))
+        return _kept(folder, size, names, version, decoded)[0]
+
+
+@contextmanager
+def _opened(path: Path, dataset: str) -> Iterator[h5py.File]:
+    """Open an HDF5 file that has such a dataset."""
     try:
         with hdf5.opened(path) as file:
-            images = _dataset(file, dataset, path)
-            names = [f"{path} {dataset} row {row}" for row in range(len(images))]
-            version = (path.stat().st_size, path.stat().st_mtime_ns)
-            return _kept(folder, size, names, version, (_resized(image, size) for image in _rows_of(images, path)))[0]
+            file[dataset]
+            yield file
     except (OSError, KeyError) as error:
         raise _damaged(path, dataset, error) from error
 
 
-def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
-    """Return a dataset of photographs."""
-    images = file[name]
-    found = f"{images.dtype} {images.shape}" if isinstance(images, h5py.Dataset) else "a group"
-    if not isinstance(images, h5py.Dataset) or images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
-        raise InputError(f"expected uint8 N x S x S x 3 in {name} of {path}, found {found}; check the path")
-    return images
-
-
-def _rows_of(images: h5py.Dataset, path: Path) -> Iterator[np.ndarray]:
-    for first in range(0, len(images), AHEAD):
+def _rows_of(images: hdf5_pixels.Photographs, rows: Sequence[int], path: Path) -> Iterator[np.ndarray]:
+    for first in range(0, len(rows), AHEAD):
         try:
-            chunk = images[first : first + AHEAD]
+            chunk = images.read(rows[first : first + AHEAD])
         except OSError as error:
-            raise _damaged(path, images.name.strip("/"), error) from error
+            raise _damaged(path, images.name, error) from error
         yield from chunk
 
 

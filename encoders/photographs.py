@@ -1,5 +1,6 @@
 """Photographs: any JPEG, PNG or WebP file that a person has, as upright RGB pixels."""
 
+import contextlib
 import json
 import re
 import unicodedata
@@ -51,7 +52,8 @@ class Unreadable(Exception):
 def list_photographs(folder: Path, *, recursive: bool = False) -> list[Path]:
     """Return the photographs in a folder, sorted, by their names' endings. Other files are counted in one printed line.
 
-    Hidden files (such as macOS' `._name.jpg`) and what is in hidden folders are never photographs.
+    Hidden files (such as macOS' `._name.jpg`) and what is in hidden folders are never photographs. A folder without any, whose
+    sub-folders have some of different names, is searched with them, and a line says so.
 
     :raises InputError: there is no such folder, no photograph in it, or one whose name is no printable text.
     """
@@ -65,6 +67,9 @@ def list_photographs(folder: Path, *, recursive: bool = False) -> list[Path]:
     if odd := [path for path in photographs if any(map(_ends_a_line, path.name))]:
         raise InputError(f"expected names that can be written as text in {folder}, found {odd[0].name!r}: rename it")
     ignored = len(found) - len(photographs)
+    if not photographs and not recursive and (below := _named_apart(folder)):
+        print(f"{folder}: its {len(below):,} photographs are in sub-folders")
+        return below
     if not photographs:
         raise InputError(
             f"expected photographs ({', '.join(SUFFIXES)}) in {folder}, found {ignored or 'no'} other files; check the path"
@@ -72,6 +77,14 @@ def list_photographs(folder: Path, *, recursive: bool = False) -> list[Path]:
     if ignored:
         print(f"{folder}: {ignored} other files ignored")
     return photographs
+
+
+def _named_apart(folder: Path) -> list[Path]:
+    """Return the photographs in a folder's sub-folders, or none where two have one name."""
+    with contextlib.suppress(InputError):
+        found = list_photographs(folder, recursive=True)
+        return found if len({path.name for path in found}) == len(found) else []
+    return []
 
 
 def _ends_a_line(character: str) -> bool:

@@ -48,7 +48,7 @@ class Settings(RunSettings):
 
     # Data
     photographs: Path = Path("photographs.h5")
-    """File of jigsaw.to_hdf5, with train_img, val_img and test_img."""
+    """File of jigsaw.to_hdf5, with train_img, val_img and test_img; without the last two, parts of train_img take their place."""
     out: Path = Path("jigsaw_run")
     """Folder for everything that is written."""
     size: settings.Count = 256
@@ -58,7 +58,7 @@ class Settings(RunSettings):
     permutations: settings.Count = 100
     """How many permutations the network tells apart. Fewer are easier, and teach less."""
     permutation_file: Path | None = None
-    """File of jigsaw.maximal_hamming, whose first permutations are taken. Without it they are computed."""
+    """File of jigsaw.maximal_hamming, or .npy, whose first permutations are taken. Without it they are computed."""
     grey: settings.Share = 0.3
     """Share of photographs turned grey, so that the colours of the edges give nothing away."""
 
@@ -87,10 +87,7 @@ def main(arguments: list[str] | None = None) -> None:
     with run.started(settings.from_command_line(Settings, arguments)) as going:
         config = going.config
         permutations = choose(config.permutations, config.permutation_file)
-        train, val, test = (
-            decoded.load_hdf5(config.photographs, f"{part}_img", (config.size,) * 2, config.out)
-            for part in ("train", "val", "test")
-        )
+        train, val, test = decoded.load_parts(config.photographs, (config.size,) * 2, config.out)
         network, model = going.build(train, lambda updates: build(config, updates))
         recipe = views.Recipe(config.size, grey=config.grey)
         example = examples(permutations, replace(recipe, worker=going.worker))

@@ -16,6 +16,7 @@ import numpy as np
 
 from core import disk, settings
 from core.errors import InputError
+from encoders.tensors import feature_containers
 
 TILES = 9
 
@@ -84,32 +85,55 @@ def write(path: Path, chosen: np.ndarray) -> None:
 def read(path: Path, count: int) -> np.ndarray:
     """Return the first permutations of a file, uint8 (count, 9), of the tiles 0 to 8.
 
-    Ours and the original's have one a line, numbers between spaces; commas, brackets and tiles counted from 1, as others write them,
-    are understood.
+    Ours and the original's have one a line, numbers between spaces; commas, brackets, tiles counted from 1 and numbers with a decimal
+    point, as others write them, are understood, and NumPy's .npy.
 
     :raises InputError: there are fewer, or one of them is no permutation of nine or is there twice.
     """
-    lines = [(number, line) for number, line in enumerate(disk.read_text(path).split("\n"), 1) if line.strip()]
+    lines = _lines(path)
     if len(lines) < count:
         raise InputError(
             f"expected {count:,} permutations, one a line, in {path}, found {len(lines):,}; "
             f"write more with `python -m jigsaw.maximal_hamming --permutations {count} --out FILE`"
         )
     rows: dict[tuple[int, ...], int] = {}
-    first = 1 if "0" not in _words(lines[0][1]) else 0
+    first = 0 if 0 in map(_number, _words(lines[0][1])) else 1
     for number, line in lines[:count]:
-        row = tuple(int(word) - first for word in _words(line) if word.isdecimal())
-        if sorted(row) != list(range(TILES)) or len(_words(line)) != TILES:
+        found = [_number(word) for word in _words(line)]
+        if sorted(found) != list(range(first, first + TILES)):
             raise InputError(
                 f"expected the numbers {first} to {first + TILES - 1}, each once, in line {number} of {path}, "
                 f"found {line.strip()[:80]!r}"
             )
+        row = tuple(tile - first for tile in found)
         if row in rows:
             raise InputError(
                 f"line {number} of {path} repeats line {rows[row]}: each permutation is an answer of its own"
             )
         rows[row] = number
     return np.array(list(rows), "uint8")
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """Return the lines that hold something, with their numbers; of an array in a .npy file, its rows.
+
+    :raises InputError: the file is missing, or no text and no such array.
+    """
+    data = disk.read_bytes(path)
+    if not data.startswith(feature_containers.NUMPY):
+        return [(number, line) for number, line in enumerate(disk.read_any_text(path).split("\n"), 1) if line.strip()]
+    array = feature_containers.read_array(data, path)
+    if array.ndim != 2 or array.shape[1] != TILES:
+        raise InputError(
+            f"expected permutations, numbers (K, {TILES}), in {path}, found {array.dtype} {array.shape}; check the path"
+        )
+    return [(number, " ".join(map(str, row))) for number, row in enumerate(array.tolist(), 1)]
+
+
+def _number(word: str) -> int:
+    """Return the whole number that a word is, also as 3.0 or 3.000e+00; -1 if it is none."""
+    number = float(word) if re.fullmatch(r"\d+(?:\.\d*)?(?:[eE][+-]?\d\d?)?", word) else -1.0
+    return int(number) if number.is_integer() else -1
 
 
 def _words(line: str) -> list[str]:

@@ -121,9 +121,9 @@ def draw(folder: Path) -> None:
     keras_files.write(folder / "encoder.keras", toy_encoder())
 
 
-def command(words: str) -> Callable[[], None]:
-    """Return what a command line calls: `command("4_tokenizer --out FILE")()`."""
-    name, *arguments = words.split()
+def command(words: str, *more: str) -> Callable[[], None]:
+    """Return what a command line calls: `command("4_tokenizer --out FILE")()`; more words may have spaces."""
+    name, *arguments = [*words.split(), *more]
     if ROOT not in map(Path, sys.path):
         sys.path.append(str(ROOT))
     return lambda: importlib.import_module(name).main(arguments)

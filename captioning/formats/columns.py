@@ -18,6 +18,7 @@ SPLITS = {
     **dict.fromkeys(("val", "valid", "validation", "dev", "development"), "dev"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+SPLIT_WORD = re.compile(r"(?<![a-z])({})(?:images?|imgs|set|list|ids)?(?![a-z])".format("|".join(SPLITS)))
 SAMPLE = 300  # rows from which columns are recognised
 
 
@@ -71,7 +72,7 @@ def choose(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Columns | N
 
 def split_of(name: str) -> str | None:
     """Return the split that a path names as a word: `captions_val2014.json` is of dev."""
-    words = re.findall(r"(?<![a-z])({})(?![a-z])".format("|".join(SPLITS)), name.lower())
+    words = SPLIT_WORD.findall(name.lower())
     return SPLITS[words[-1]] if words else None
 
 
@@ -93,13 +94,15 @@ def by_split(pairs: Iterable[tuple[str, str]], path: Path) -> dict[str, list[str
 
 
 def _name(headers: Sequence[str], values: Sequence[Sequence[str]]) -> int | None:
-    """Return the column whose values end as photographs do; else the one whose header says so."""
+    """Return the column whose values end as photographs do; else the one whose header says so; else the first, of ids."""
     words = [plain_word(header) for header in headers] or [""] * len(values)
     ranks = [NAME_WORDS.index(word) if word in NAME_WORDS else len(NAME_WORDS) for word in words]
+    shares = [_share(column, is_named_photograph) for column in values]
     named = [place for place, word in enumerate(words) if word in NAME_WORDS]
-    ending = [place for place, column in enumerate(values) if _most(column, is_named_photograph)]
+    ending = [place for place, share in enumerate(shares) if share >= 0.5]
     ending = [place for place in ending if not _caption_word(words[place])]  # else names have delimiters, not in quotes
-    return min(ending or named, key=lambda place: ranks[place], default=None)
+    ids = [0] if not headers and values and _share(values[0], _is_id) >= 0.95 else []
+    return min(ending or named or ids, key=lambda place: (ranks[place], -shares[place]), default=None)
 
 
 def _by_word(headers: Sequence[str], values: Sequence[Sequence[str]], places: Sequence[int]) -> tuple[int, ...]:
@@ -112,7 +115,7 @@ def _by_word(headers: Sequence[str], values: Sequence[Sequence[str]], places: Se
 def _by_content(values: Sequence[Sequence[str]], places: Sequence[int]) -> tuple[int, ...]:
     """Return the columns of several words, or of a script without spaces; else the only one of anything but numbers."""
     words = tuple(place for place in places if _most(values[place], _is_text))
-    rest = tuple(place for place in places if values[place] and not _most(values[place], _is_number))
+    rest = tuple(place for place in places if values[place] and not _most(values[place], _is_number_or_name))
     return words or (rest if len(rest) == 1 else ())
 
 
@@ -126,11 +129,24 @@ def _are_splits(values: Sequence[str]) -> bool:
 
 
 def _most(values: Sequence[str], holds: Callable[[str], object]) -> bool:
-    return bool(values) and 2 * sum(map(bool, map(holds, values))) >= len(values)
+    return _share(values, holds) >= 0.5
+
+
+def _share(values: Sequence[str], holds: Callable[[str], object]) -> float:
+    return sum(map(bool, map(holds, values))) / len(values) if values else 0
+
+
+def _is_id(value: str) -> bool:
+    """Tell whether a text can be a photograph's name without suffix: long enough, of no words, and with a digit."""
+    return re.fullmatch(r"[\w./-]{5,}", value) is not None and any(map(str.isdigit, value))
 
 
 def _is_number(value: str) -> bool:
     return re.fullmatch(r"[-+]?[\d.,eE+-]*\d", value) is not None
+
+
+def _is_number_or_name(value: str) -> bool:
+    return _is_number(value) or is_named_photograph(value)
 
 
 def _is_text(value: str) -> bool:

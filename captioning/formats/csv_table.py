@@ -15,7 +15,7 @@ from core.disk import read_any_text
 from core.tables import DELIMITERS, Grammar, Row
 from encoders.photographs import is_named_photograph
 
-NAME = "a table with columns of names and captions, such as `image,caption` (captions.txt, results.csv, metadata.csv)"
+NAME = "a table of names and captions, such as `image,caption` (captions.txt, results.csv)"
 MOST_IN_A_NAME = 9  # delimiters that are not in quotation marks
 NUMBERED = re.compile(r"\s*\d+\s+(\S.*)", re.DOTALL)
 
@@ -30,7 +30,7 @@ class Table(NamedTuple):
 
 def fits(head: str) -> bool:
     """Tell by the head of a file whether it has this form: in its lines, names and captions stand between delimiters."""
-    return _recognised(head.split("\n")) is not None
+    return _recognised(_without_excels_line(head.split("\n"))) is not None
 
 
 def captions(path: Path) -> Iterator[tuple[str, str]]:
@@ -67,7 +67,7 @@ def splits(path: Path) -> dict[str, list[str]]:
 
 
 def _read(path: Path) -> tuple[Table, list[Row]]:
-    text = read_any_text(path).split("\n")
+    text = _without_excels_line(read_any_text(path).split("\n"))
     table = _recognised(text)
     if table is None:
         raise lines.unrecognised(text, path)
@@ -83,15 +83,25 @@ def _read(path: Path) -> tuple[Table, list[Row]]:
     return table, rows[1:] if table.columns.headers else rows
 
 
+def _without_excels_line(text: list[str]) -> list[str]:
+    """Return the lines with an empty one in place of a first `sep=;`."""
+    return ["", *text[1:]] if re.fullmatch(r'"?sep=.?"?', text[0].strip()) else text
+
+
 def _recognised(text: Sequence[str]) -> Table | None:
-    """Return how lines are read as a table, or None where no delimiter gives names and captions."""
+    """Return how lines are read as a table, by the delimiter that makes the largest share of equal rows; or None where none gives names and captions."""
     filled = [line for line in text[: 4 * columns.SAMPLE] if line.strip()]
+    best, most = None, (-1.0, 0)
     for delimiter in DELIMITERS:
         grammar = Grammar(delimiter)
-        rows = [[cell.strip(' "') for cell in row.cells] for row in grammar.rows(filled, lambda line: False)]
-        if len(rows) and 2 * sum(len(row) > 1 for row in rows) >= len(rows) and (found := _columns(rows, delimiter)):
-            return Table(grammar, *found)
-    return None
+        rows = list(grammar.rows(filled, lambda line: False))
+        cells = [[cell.strip(' "') for cell in row.cells] for row in rows]
+        if 2 * sum(len(row) > 1 for row in cells) >= max(1, len(cells)) and (found := _columns(cells, delimiter)):
+            table = Table(grammar, *found)
+            equal = sum(row.sound and len(row.cells) == table.width for row in rows) / len(rows)
+            if (equal, table.width) > most:
+                best, most = table, (equal, table.width)
+    return best
 
 
 def _columns(rows: list[list[str]], delimiter: str) -> tuple[Columns, int] | None:

@@ -10,8 +10,9 @@ NAME = "Karpathy's JSON (dataset_flickr8k.json)"
 
 
 def fits(head: str) -> bool:
-    """Tell by the head of a file whether it has this form: it is JSON."""
-    return head.lstrip().startswith("{")
+    """Tell by the head of a file whether it has this form: an object with images."""
+    start = head.lstrip()
+    return start.startswith("{") and not json_text.is_lines(start) and '"images"' in start
 
 
 def captions(path: Path) -> Iterator[tuple[str, str]]:

@@ -19,7 +19,7 @@ from core import disk, progress, settings
 from core.errors import InputError
 from encoders.photographs import is_named_photograph
 
-NAME = "Parquet with names or photographs, and captions (Hugging Face)"
+NAME = "Parquet (Hugging Face)"
 KINDS = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"RIFF": ".webp"}  # by a file's first bytes
 AT_ONCE = 256  # rows in memory
 

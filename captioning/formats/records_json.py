@@ -1,6 +1,5 @@
 """JSON records: BLIP's lists, Hugging Face's metadata.jsonl, and dictionaries of photographs' names and captions."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,25 +7,15 @@ from typing import Any
 from captioning.formats import columns, json_text
 from captioning.formats.columns import SPLITS
 from core.errors import InputError
-from encoders.photographs import is_named_photograph
+from encoders.photographs import NAME_WORDS, is_named_photograph, plain_word
 
-NAME = "JSON records of a name and its captions (BLIP's list, metadata.jsonl, or a dictionary by name)"
+NAME = "JSON records of names and captions (BLIP's, metadata.jsonl)"
 Record = dict[str, Any]
-PHOTOGRAPH = re.compile(r'\{\s*"[^"]*\.(?i:jpe?g|png|webp)"\s*:')
 
 
 def fits(head: str) -> bool:
-    """Tell by the head of a file whether it has this form: a list, an object a line, or an object of names or of splits."""
-    start = head.lstrip()
-    split = re.match(r'\{\s*"(\w+)"\s*:\s*\[', start)
-    by_split = split is not None and split[1].lower() in {*SPLITS, "data"}
-    return (
-        re.match(r"\[\s*[{\[]", start) is not None
-        or PHOTOGRAPH.match(start) is not None
-        or by_split
-        or json_text.is_lines(start)
-        or re.fullmatch(r'\{\s*"(?:file_name|image)"\s*:\s*"[^{}]*\}\s*', start) is not None  # one line
-    )
+    """Tell by the head of a file whether it has this form: it is JSON, of whatever kind."""
+    return head.lstrip().startswith(("{", "["))
 
 
 def captions(path: Path) -> Iterator[tuple[str, str]]:
@@ -79,24 +68,20 @@ def _records(path: Path) -> tuple[list[Record], tuple[str, list[str], str | None
 
 
 def _listed(value: Any) -> list[Record]:
-    """Return records of a list, of lists by split, or of a dictionary by name."""
-    if isinstance(value, dict):
-        lists = {
-            key: part for key, part in value.items() if isinstance(part, list) and part and isinstance(part[0], dict)
-        }
-        if lists and not any(map(is_named_photograph, lists)):
-            named = [
-                {"split": key, **record} if key.lower() in SPLITS else record
-                for key, part in lists.items()
-                for record in part
-            ]
-            return named
-        if "file_name" in value or "image" in value:  # metadata.jsonl of one line
-            return [value]
-        return [{"image": name, "caption": caption} for name, caption in value.items()]
-    if value and all(isinstance(part, list) and len(part) == 2 for part in value):
-        return [{"image": name, "caption": caption} for name, caption in value]
-    return [{**record} for record in value]
+    """Return records of a list, of lists by split, of columns as pandas writes them, or of a dictionary by name."""
+    if isinstance(value, list):
+        pairs = all(isinstance(part, list) and len(part) == 2 for part in value)
+        return [{"image": part[0], "caption": part[1]} if pairs else {**part} for part in value]
+    lists = {key: part for key, part in value.items() if isinstance(part, list) and part and isinstance(part[0], dict)}
+    if lists and not any(map(is_named_photograph, lists)):
+        splits = {key: {"split": key} if key.lower() in SPLITS else {} for key in lists}
+        return [{**splits[key], **record} for key, part in lists.items() for record in part]
+    named = any(plain_word(key) in NAME_WORDS for key in value)
+    if named and all(isinstance(part, dict) for part in value.values()):  # columns of cells by the row's number
+        return [{key: part.get(row) for key, part in value.items()} for row in next(iter(value.values()))]
+    if named and not any(map(is_named_photograph, value)):  # metadata.jsonl of one line
+        return [value]
+    return [{"image": name, "caption": caption} for name, caption in value.items()]
 
 
 def _name(value: Any) -> str:

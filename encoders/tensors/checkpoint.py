@@ -1,8 +1,8 @@
 """Checkpoint files of PyTorch and TensorFlow, read without PyTorch and without running anything that a file names.
 
 The forms: torch archives (zip, since PyTorch 1.6), also of TorchScript; the older torch form (a row of pickles, then the
-numbers); safetensors; folders of Hugging Face, also in shards; a .zip around one such file; and TensorFlow checkpoints,
-also the variables of a SavedModel.
+numbers); safetensors; folders of Hugging Face, also in shards; a .zip around one such file; Keras' weights in HDF5; and
+TensorFlow checkpoints, also the variables of a SavedModel.
 """
 
 import zipfile
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InputError
-from encoders.tensors import folder, other_files, safetensors_file, tensorflow_checkpoint, torch_archive
+from encoders.tensors import folder, keras_weights, other_files, safetensors_file, tensorflow_checkpoint, torch_archive
 from encoders.tensors.tensor import FORMS, Tensor
 
 
@@ -74,6 +74,8 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], str]:
         return torch_archive.read_old(path)
     if beginning[8:9] == b"{":
         return safetensors_file.read(path), "a safetensors file"
+    if beginning.startswith(b"\x89HDF"):
+        return keras_weights.read(path), "Keras' weights in HDF5"
     raise other_files.refusal(path, beginning)
 
 

@@ -40,9 +40,7 @@ def read(path: Path) -> dict[Any, Any]:
     except InputError:
         raise
     except Exception as error:  # NumPy, zipfile and h5py raise many kinds for damaged or hostile bytes
-        raise InputError(
-            f"expected features in {path}, found a damaged file ({error}); get or make it again"
-        ) from error
+        raise _damaged(path, error) from error
     return _by_name(value, path, len(data))
 
 
@@ -65,6 +63,26 @@ def _of_archive(data: bytes, size: int, path: Path) -> dict[str, Any]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         check_claim(sum(member.file_size for member in archive.infolist()), size, path)
         return {name.removesuffix(".npy"): _array(archive.read(name)) for name in archive.namelist()}
+
+
+def read_array(data: bytes, path: Path) -> np.ndarray:
+    """Return the array of numbers or texts that the content of a .npy file holds.
+
+    :raises InputError: it is damaged, or holds objects.
+    """
+    try:
+        array = _array(data)
+    except Exception as error:  # as in `read`
+        raise _damaged(path, error) from error
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"expected an array of numbers in {path}, found {type(array).__name__}; check the path")
+    return array
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"expected a whole array or archive in {path}, found a damaged file ({error}); get or make it again"
+    )
 
 
 def _array(data: bytes) -> Any:

@@ -20,7 +20,6 @@ BEGINNINGS = {
     b"\xfd7zXZ": "packed with xz: unpack it and give the file inside",
     b"7z\xbc\xaf": "packed with 7-Zip: unpack it and give the file inside",
     b"Rar!": "packed with RAR: unpack it and give the file inside",
-    b"\x89HDF": f"an HDF5 file: expected {FORMS}",
     b"\x93NUMPY": f"a NumPy array: expected {FORMS}",
     b"GGUF": f"a GGUF file: expected {FORMS}",
 }

@@ -11,7 +11,7 @@ from core.errors import InputError
 
 FORMS = (
     "a torch archive (.ckpt, .pth, .pt, .tar, .bin), also of TorchScript, a .safetensors file, a Hugging Face folder, "
-    "or a TensorFlow checkpoint or SavedModel folder"
+    "a TensorFlow checkpoint or SavedModel folder, or Keras' weights (.h5)"
 )
 # Of torch and of a profiler; no feature depends on them.
 COUNTERS = (".num_batches_tracked", "total_ops", "total_params")

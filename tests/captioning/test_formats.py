@@ -7,7 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 from PIL import Image
 
 from captioning import splits
@@ -98,6 +100,8 @@ FORMS = {
     "Python's lists in a column": table([["image", "captions"], *([f"{image}.jpg", str(texts)] for image, texts in CAPTIONS.items())]),
     "line ends in quotation marks": table(rows(lambda name, text: [name, text.replace(" ", "\n")], "image", "caption")),
     "line ends, the other order": table(rows(lambda name, text: [text.replace(" ", "\n"), name], "caption", "image")),
+    "Excel's first line": "sep=;\n" + table(rows(lambda name, text: [name, text], "image", "caption"), ";"),
+    "a space": "\n".join(f"{image}.jpg {text}" for image, text in PAIRS),
     "Karpathy": json.dumps({"images": KARPATHY, "dataset": "coco"}),
     "COCO": json.dumps(COCO),
     "COCO, annotations first": json.dumps(dict(reversed(COCO.items()))),
@@ -112,6 +116,9 @@ FORMS = {
         for image, texts in CAPTIONS.items()]),
     "by name": json.dumps({f"{image}.jpg": texts for image, texts in CAPTIONS.items()}),
     "by split": json.dumps({"train": RECORDS[:2], "val": RECORDS[2:]}),
+    "under data": json.dumps({"dataset_type": "train", "data": RECORDS}),
+    "pandas' columns": json.dumps({"image": {str(number): f"{image}.jpg" for number, (image, _) in enumerate(PAIRS)},
+        "caption": {str(number): text for number, (_, text) in enumerate(PAIRS)}}),
     "pairs": json.dumps([[f"{image}.jpg", text] for image, text in PAIRS]),
 }  # fmt: skip
 
@@ -127,6 +134,12 @@ def test_every_caption_comes_to_its_photograph(form, tmp_path, capsys):
         assert read_captions(path, CAPTIONS) == CAPTIONS
         printed = capsys.readouterr().out
         assert f"{path} is read as" in printed and ("odd" in printed) == odd
+
+
+@pytest.mark.parametrize("delimiter", "\t,;")
+def test_ids_without_suffix_and_header_are_read(delimiter, tmp_path):
+    (tmp_path / "captions").write_text(table([(f"100{image}", text) for image, text in PAIRS], delimiter))
+    assert read_captions(tmp_path / "captions") == {f"100{image}": texts for image, texts in CAPTIONS.items()}
 
 
 def test_what_cannot_be_known_is_asked_for(tmp_path):
@@ -306,3 +319,30 @@ def test_parquet_needs_pyarrow(tmp_path, monkeypatch):
     (tmp_path / "a.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match=r"expected pyarrow, .*a\.parquet.* run pip install -e '\.\[cpu,parquet\]'"):
         read_captions(tmp_path / "a.parquet")
+
+
+CAPTION = st.lists(
+    st.sampled_from(["dog", "A", "runs,", '"quoted"', "it's", "x2", ";", "|", "3,5", "été", "狗", "a.jpg", "-", '"', "\n", "train", "#1"]),
+    min_size=2, max_size=7,
+).map(" ".join).filter(lambda text: sum(part.isalpha() for part in text.split()) > 1 and not text.endswith(".jpg"))  # fmt: skip
+
+
+@hypothesis.settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@hypothesis.given(
+    st.lists(CAPTION, min_size=4, max_size=12),
+    st.sampled_from(",;\t"),
+    st.booleans(),
+    st.permutations(["name", "text", "number"]),
+)
+def test_what_a_csv_writer_writes_is_read_back(tmp_path_factory, texts, delimiter, header, order):
+    names = [f"dog, {number // 2} x.jpg" for number in range(len(texts))]
+    cells = {"name": names, "text": texts, "number": [number % 2 for number in range(len(texts))]}
+    words = {"name": "image", "text": "caption", "number": "caption_number"}
+    written = [[words[column] for column in order]] * header + [*zip(*(cells[column] for column in order), strict=True)]
+    path = tmp_path_factory.mktemp("table") / "captions"
+    path.write_text(table(written, delimiter), encoding="utf-8")
+    found = read_captions(path)
+    expected: Captions = {}
+    for name, text in zip(names, texts, strict=True):
+        expected.setdefault(name.removesuffix(".jpg"), []).append(" ".join(text.split()))
+    assert found == expected

@@ -151,6 +151,21 @@ def test_a_text_that_parquet_repeats(refused, tmp_path):
     refused(read_captions, tmp_path / "a.parquet", "would unpack to")
 
 
+VOCABULARIES = {
+    "deep JSON": "[" * 100_000,
+    "deep JSON in a text": json.dumps({"config": {"word_index": "[" * 100_000}}),
+    "a text in a text": json.dumps(json.dumps(json.dumps({"startseq": 1, "endseq": 2}))),
+    "numbers without end": json.dumps({"1" * 5000: "startseq", "2" * 5000: "endseq"}),
+    "words that are none": json.dumps({"word_index": {"startseq": [1], "endseq": {}}}),
+}
+
+
+@pytest.mark.parametrize("name", VOCABULARIES)
+def test_vocabularies(name, refused, tmp_path):
+    (tmp_path / "tokenizer.json").write_text(VOCABULARIES[name])
+    refused(read_tokenizer, tmp_path / "tokenizer.json", "expected|refused")
+
+
 # Features ------------------------------------------------------------------------------------------------------------
 
 
@@ -353,6 +368,8 @@ def test_photographs_checkpoints_and_grids_in_hdf5(kind, refused, tmp_path):
         ("train_img", lambda path: load([path], (8, 8), tmp_path)),
         ("variables/00000", training.read_checkpoint),
         ("grid", features_file.read_grid),
+        ("conv2d/kernel", checkpoint.read),
+        ("photo", features_file.read),
     ):
         with h5py.File(tmp_path / "file.h5", "w") as file:
             ELSEWHERE[kind](file, name)

@@ -218,7 +218,7 @@ OTHERS = {
     "nothing": (b"", "is empty: download it again"),
     "the beginning of an archive": (b"PK\3\4 and so on", "is cut short"),
     "a packed file": (b"\x1f\x8b\x08", "is packed with gzip: unpack it"),
-    "an HDF5 file": (b"\x89HDF\r\n", "is an HDF5 file: expected a torch"),
+    "an HDF5 file": (b"\x89HDF\r\n", "is an HDF5 file that is damaged or cut short"),
     "a tar archive": (b"model.pth".ljust(257, b"\0") + b"ustar", "is a tar archive: unpack it"),
     "a text": (b"words", "begins with the bytes b'words': expected a torch"),
     "a pickle": (pickle.dumps([1, 2]), "is a pickle that PyTorch did not write"),

@@ -132,7 +132,8 @@ def test_data_that_lie_elsewhere_are_refused(tmp_path, elsewhere):
         decoded.load_hdf5(path, "train_img", (4, 4), tmp_path / "out")
 
 
-@pytest.mark.parametrize("content", [None, {"other": np.zeros(1)}, {"train_img": np.zeros((2, 4, 4, 3))}])
+@pytest.mark.parametrize("content", [None, {"other": np.zeros(1)}, {"train_img": np.full((2, 4, 4, 3), 700.0)}, {"train_img": np.zeros((2, 4, 4, 2))},
+                                     {"train_img": np.full((2, 4, 4, 3), np.nan)}, {"train_img": np.full((2, 4, 4, 3), -3)}])  # fmt: skip
 def test_another_hdf5_file_is_refused(tmp_path, content):
     path = tmp_path / "photographs.h5"
     if content is None:
@@ -142,6 +143,59 @@ def test_another_hdf5_file_is_refused(tmp_path, content):
             file.update(content)
     with pytest.raises(InputError, match=r"photographs\.h5"):
         decoded.load([path], (4, 4), tmp_path / "out")
+
+
+LAYOUTS = {
+    "floats of 0 to 1": lambda pixels: pixels / 255,
+    "floats of 0 to 255": lambda pixels: pixels.astype("float32"),
+    "floats of -1 to 1": lambda pixels: pixels / 127.5 - 1,
+    "integers": lambda pixels: pixels.astype("int64"),
+    "colours first": lambda pixels: pixels.transpose(0, 3, 1, 2),
+    "colours first, floats": lambda pixels: (pixels.transpose(0, 3, 1, 2) / 255).astype("float16"),
+    "grey": lambda pixels: pixels[..., 0],
+    "grey, an axis": lambda pixels: pixels[..., :1],
+    "grey, an axis first": lambda pixels: pixels[:, None, :, :, 0],
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_photographs_in_hdf5_of_other_layouts(layout, tmp_path, capsys):
+    pixels = np.random.default_rng(0).integers(1, 255, (150, 8, 6, 3)).astype("uint8")
+    pixels[0] = [9, 255, 128]
+    if "grey" in layout:
+        pixels[:] = pixels[..., :1]
+    with h5py.File(tmp_path / "photographs.h5", "w") as file:
+        file["train_img"] = LAYOUTS[layout](pixels)
+    found = decoded.load([tmp_path / "photographs.h5"], (8, 6), tmp_path / "out")
+    assert np.array_equal(found, pixels)
+    assert "train_img is taken for photographs" in capsys.readouterr().out
+
+
+def test_a_number_beyond_the_others_is_named(tmp_path):
+    pixels = np.full((200, 8, 8, 3), 0.5)
+    pixels[7] = 3  # between those that are looked at first
+    with h5py.File(tmp_path / "photographs.h5", "w") as file:
+        file["train_img"] = pixels
+    with pytest.raises(InputError, match=r"expected numbers of 0 to 1, .* in train_img of .*, found 0\.5 to 3; save"):
+        decoded.load([tmp_path / "photographs.h5"], (8, 8), tmp_path / "out")
+
+
+@pytest.mark.parametrize("there", [(), ("val_img",), ("test_img",), ("val_img", "test_img")])
+def test_parts_of_train_img_stand_for_what_is_missing(there, tmp_path, capsys):
+    pixels = np.broadcast_to(np.arange(1, 61, dtype="uint8")[:, None, None, None], (60, 8, 8, 3))
+    with h5py.File(tmp_path / "photographs.h5", "w") as file:
+        file["train_img"] = pixels
+        for name in there:
+            file[name] = pixels[:3]
+    train, val, test = (
+        part[:, 0, 0, 0] for part in decoded.load_parts(tmp_path / "photographs.h5", (8, 8), tmp_path / "out")
+    )
+    assert [*val] == ([1, 2, 3] if "val_img" in there else [10, 20, 30, 40, 50, 60])
+    assert [*test] == ([1, 2, 3] if "test_img" in there else [9, 29, 49])
+    apart = [*val] * ("val_img" not in there) + [*test] * ("test_img" not in there)
+    assert [*train] == [number for number in range(1, 61) if number not in apart]
+    printed = capsys.readouterr().out
+    assert ("has no val_img: each 10th" in printed) == ("val_img" not in there)
 
 
 def test_nothing_readable_is_an_error(tmp_path):

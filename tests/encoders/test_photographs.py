@@ -232,3 +232,14 @@ def test_names_find_their_photographs(known, name, expected, tmp_path):
     assert photographs.finder(known)(name) == expected
     (tmp_path / "list.txt").write_text(f"{name}\n", "utf-8")
     assert photographs.read_image_list(tmp_path / "list.txt", known) == [expected]
+
+
+def test_photographs_one_folder_down_are_found(tmp_path, capsys):
+    for name in ("Images/Images/a.jpg", "Images/b.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert [path.name for path in photographs.list_photographs(tmp_path)] == ["a.jpg", "b.png"]
+    assert f"{tmp_path}: its 2 photographs are in sub-folders" in capsys.readouterr().out
+    (tmp_path / "Images/a.jpg").touch()  # two of one name
+    with pytest.raises(InputError, match=r"expected photographs .* found no other files"):
+        photographs.list_photographs(tmp_path)

@@ -61,6 +61,8 @@ def test_the_command_writes_what_is_read(tmp_path, capsys):
         "8,0,1,2,3,4,5,6,7\r\n\r\n0,1,2,3,4,5,6,8,7\r\n",
         "[[8, 0, 1, 2, 3, 4, 5, 6, 7],\n [0, 1, 2, 3, 4, 5, 6, 8, 7]]",
         "9\t1 2 3 4 5 6 7 8\n1 2 3 4 5 6 7 9 8",
+        "8.0 0.0 1.0 2.0 3.0 4.0 5.0 6.0 7.0\n0.0 1.0 2.0 3.0 4.0 5.0 6.0 8.0 7.0",
+        "".join(" ".join(f"{tile:.18e}" for tile in row) + "\n" for row in ([9, *range(1, 9)], [*range(1, 8), 9, 8])),
     ],
 )
 def test_other_forms_are_read(tmp_path, text):
@@ -85,3 +87,25 @@ def test_repeated_and_missing_rows_are_refused(tmp_path):
         maximal_hamming.read(tmp_path / "set.txt", 2)
     with pytest.raises(InputError, match=r"expected 3 permutations, one a line, .* found 2"):
         maximal_hamming.read(tmp_path / "set.txt", 3)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int64", "float32"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_numpys_files_are_read(first, kind, tmp_path):
+    expected = np.array([[8, 0, 1, 2, 3, 4, 5, 6, 7], [0, 1, 2, 3, 4, 5, 6, 8, 7]])
+    np.save(tmp_path / "set.npy", (expected + first).astype(kind))
+    assert np.array_equal(maximal_hamming.read(tmp_path / "set.npy", 2), expected)
+    with pytest.raises(InputError, match=r"expected 3 permutations, .* found 2"):
+        maximal_hamming.read(tmp_path / "set.npy", 3)
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros(9), np.zeros((4, 8)), np.full((4, 9), 0.5), np.array({"a": 1}), np.full((4, 9), "a")]
+)
+def test_other_arrays_are_refused(array, tmp_path):
+    np.save(tmp_path / "set.npy", array, allow_pickle=True)
+    with pytest.raises(InputError, match=r"set\.npy"):
+        maximal_hamming.read(tmp_path / "set.npy", 2)
+    (tmp_path / "set.npy").write_bytes((tmp_path / "set.npy").read_bytes()[:-3])
+    with pytest.raises(InputError, match=r"set\.npy"):
+        maximal_hamming.read(tmp_path / "set.npy", 2)
