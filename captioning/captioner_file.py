@@ -148,7 +148,7 @@ def best_of(folder: Path) -> Path:
     )
     if losses and ciders:
         raise InputError(
-            f"expected captioners of one kind in {folder}, found {min(losses).name} and {min(ciders).name}; name a file"
+            f"expected captioners of one kind in {folder}, found {min(losses).name} and {min(ciders).name}; give a file"
         )
     found = losses or {path: -value for path, value in ciders.items()}
     if not found:

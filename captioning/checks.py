@@ -97,8 +97,9 @@ def check_features(captioner: Captioner, shape: Sequence[int], origin: Mapping[s
     """
     expected = captioner.model.inputs[0].shape[1:]
     if tuple(shape) != expected:
+        found = f"{shape[0]:,}" if len(shape) == len(expected) == 1 else _named(shape)
         raise InputError(
-            f"expected {_named(expected)}, which the captioner was trained on, found {_named(shape)} in {source}; "
+            f"expected {_named(expected)}, which the captioner was trained on, found {found} in {source}; "
             "use the encoder that made the captioner's features, or train a captioner on these"
         )
     if captioner.origin is None:

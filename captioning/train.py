@@ -85,7 +85,7 @@ def find(captioner: str) -> ModuleType:
     """
     models = {model.NAME: model for model in captioner_file.MODELS}
     if captioner not in models:
-        raise InputError(f"expected --captioner {' or '.join(models)}, found {captioner}")
+        raise InputError(f"expected --captioner {' or '.join(models)}, found {captioner}; choose one of these")
     return models[captioner]
 
 

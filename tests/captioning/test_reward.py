@@ -21,6 +21,7 @@ from captioning.metrics.cider import CiderD
 from captioning.metrics.text import Text
 from captioning.models import merge
 from captioning.tokenizer import END, Tokenizer, wrap
+from core import keras_files
 from core.errors import InputError
 from tests.conftest import assert_same_losses, command
 
@@ -204,6 +205,9 @@ def test_what_does_not_fit_is_named(start, monkeypatch, tmp_path):
     shutil.copy(model, tmp_path / "model-ep001-cider0.100.keras")
     with pytest.raises(InputError, match="expected captioners of one kind"):
         captioner_file.best_of(tmp_path)
+    keras_files.write(tmp_path / "bare.keras", captioner_file.read(model).model)
+    with pytest.raises(InputError, match="expected a captioner with its vocabulary in --start"):
+        command(f"2_train_IC_model --reward cider --start {tmp_path / 'bare.keras'} --out other")()
     features = gather({"a": ["dog"]}, {"a": np.ones((1, 9), "float32")}, TOKENIZER).features
     with pytest.raises(InputError, match="expected features of 4 numbers"):
         reward.checks.check_features(captioner_file.read(model), features.shape[1:], None, Path("features.pkl"))

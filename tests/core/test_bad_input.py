@@ -167,6 +167,9 @@ ONNX = exported.network(kind=exported.BYTES).SerializeToString()
 ONNX_CARD = {"size": [8, 8], "mean": None, "deviation": None, "layout": "NCHW", "output": "classes"}
 ROWS = {
     # settings
+    "a captioner of no kind": Row("2_train_IC_model --captioner watch", "expected --captioner merge or attention, found watch"),
+    "captioners of two kinds": Row(THREE, "expected captioners of one kind", write("model-ep001-cider0.100.keras", "x")),
+    "a reward without a start": Row("2_train_IC_model --reward cider", "expected --reward cider and --start FILE together"),
     "no epochs": Row("2_train_IC_model --epochs 0", "expected --epochs between 1 and 2147483647, found 0"),
     "a batch of none": Row(f"{ONE} --batch-size 0", "expected --batch-size between 1 and .*, found 0"),
     "a beam of none": Row(f"{FIVE} --beam 0", "expected --beam between 1 and .*, found 0"),
@@ -390,6 +393,7 @@ ROWS = {
 }  # fmt: skip
 FOLDERS = ("core", "encoders", "captioning", "pretext", "simclr", "jigsaw")
 ELSEWHERE = {  # errors with a table of their own, in the tests of their modules
+    "captioning/reward.py": "tests/captioning/test_reward.py",
     "encoders/convert.py": "tests/encoders/test_convert.py",
     "encoders/evidence.py": "tests/encoders/test_evidence.py",
     "encoders/onnx_file.py": "tests/encoders/test_onnx_file.py",
