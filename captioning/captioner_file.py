@@ -65,7 +65,7 @@ def read(path: Path) -> Captioner:
     length = length or (found.tokenizer and found.tokenizer.maximum_length)
     saved = f", saved by Keras {stored.version}" if stored.version else ""
     print(
-        f"{path}: {kind}{saved}: feature {' x '.join(map(str, feature))}, {words}, at most {length or 'any number of'} words"
+        f"{path}: {kind}{saved}: {found.model.inputs[0].name} {' x '.join(map(str, feature))}, {words}, at most {length or 'any number of'} words"
     )
     return found
 
