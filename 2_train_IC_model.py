@@ -12,12 +12,12 @@ step 1 --grid writes; it is meant for descriptions of step 1 --cleaning natural.
 judged by that of its captions of dev (docs/scores.md). It writes files such as model-ep002-cider0.343.keras. The same seed gives the same captioner.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from captioning import reward
-from captioning.train import Recipe, read_data, train, with_defaults
+from captioning.train import Recipe, find, read_data, train
 from core import devices, settings
 from core.errors import InputError
 
@@ -82,19 +82,7 @@ def main(arguments: list[str] | None = None) -> None:
         go_on(config)
         return
     data = read_data(config.features, config.descriptions, config.train_images, config.dev_images, config.captioner)
-    recipe = Recipe(
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        epsilon=config.epsilon,
-        average=config.average,
-        patience=config.patience,
-        reduce_after=config.reduce_after,
-        standardise=config.standardise,
-        captioner=config.captioner,
-        dimensions=config.dimensions,
-    )
-    trained = train(data, config.out, recipe, config.seed)
+    trained = train(data, config.out, settings.shared(Recipe, config), config.seed)
     lowest, epochs = min(trained.losses), len(trained.losses)
     print(f"wrote {trained.captioner}: val_loss {lowest:.3f}, the lowest of {epochs} epochs")
 
@@ -103,19 +91,14 @@ def complete(config: Settings) -> Settings:
     """Return the settings with the defaults of the captioner, or of training by reward."""
     if (config.reward is None) != (config.start is None):
         raise InputError("expected --reward cider and --start FILE together, found one of them; give both or none")
-    if not config.reward:
-        return with_defaults(config, config.captioner)
-    defaults = asdict(reward.Recipe())
-    return replace(config, **{name: defaults[name] for name in defaults if getattr(config, name, 0) is None})
+    return settings.filled(config, asdict(reward.Recipe()) if config.reward else find(config.captioner).RECIPE)
 
 
 def go_on(config: Settings) -> None:
-    names = ("epochs", "batch_size", "learning_rate", "epsilon")
-    recipe = reward.Recipe(**{name: getattr(config, name) for name in names})
+    """Let the captioner of --start learn from its reward."""
     files = (config.start, config.features, config.descriptions, (config.train_images, config.dev_images))
-    print(
-        f"wrote {reward.train(*files, config.out, recipe, config.seed)}: the highest CIDEr-D of {config.epochs} epochs"
-    )
+    best = reward.train(*files, config.out, settings.shared(reward.Recipe, config), config.seed)
+    print(f"wrote {best}: the highest CIDEr-D of {config.epochs} epochs")
 
 
 if __name__ == "__main__":

@@ -6,22 +6,22 @@ Reads what steps 1 and 2 read, and encoders: .keras files, .onnx files with thei
 told. FILE.json beside an encoder's file may hold its "pretext task" and "data". Writes, into --out:
     ablation.csv, ablation.md, ablation.html   the table; the page also has plots, and photographs whose captions you can mark
     scores.png, losses.png, neighbours.png     the plots; the last with --labelled only
-    NAME-FINGERPRINT/                          features and summary.json of an encoder, and a folder seed-N for each captioner
+    NAME-FINGERPRINT/                          features and summary.json of an encoder, and a folder for each captioner: seed-N, attention-seed-N, cider-seed-N
 
 Nothing is computed twice: kill it, or add encoders or seeds, and the same command goes on.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from captioning.ablation import results, study
 from captioning.ablation.study import Data, Study
 from captioning.cleaning import Cleaning
 from captioning.splits import describe
-from captioning.train import Recipe, find, read_data, with_defaults
+from captioning.train import Recipe, find, read_data
 from core import devices, disk, settings
-from encoders import encoder_file, evaluate, extract
+from encoders import encoder_file, extract
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Settings:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    config = settings.from_command_line(Settings, arguments, lambda chosen: with_defaults(chosen, chosen.captioner))
+    config = settings.from_command_line(Settings, arguments, complete)
     devices.prepare()
     named, lists = study.named(config.encoders), (config.train_images, config.dev_images, config.test_images)
     with disk.locked(config.out):
@@ -97,50 +97,27 @@ def main(arguments: list[str] | None = None) -> None:
         results.write(config.out, studies, data)
 
 
+def complete(config: Settings) -> Settings:
+    return settings.filled(config, find(config.captioner).RECIPE)
+
+
 def carry_out(name: str, path: Path, data: Data, config: Settings) -> Study:
     """Do what is not yet done of an encoder: its features, and its captioners with their captions and scores."""
     encoder = encoder_file.read(path)
     folder = study.folder_of(config.out, name, encoder_file.fingerprint(encoder))
     stored, split = folder / "features.pkl", describe(config.test_images)
-    disk.write_json(folder / "encoder.json", study.describe(path, encoder) | judge(encoder, folder, config))
+    known = study.describe(path, encoder) | study.judge(encoder, folder, config.labelled, config.out / "cache")
+    disk.write_json(folder / "encoder.json", known)
     looks = find(config.captioner).BY_PHOTOGRAPH and encoder_file.has_grid(encoder)
     study.extract(stored, encoder, data, config.cleaning, config.precision, grid=looks)
     lists = (config.train_images, config.dev_images)
     training_data = read_data(stored, data.descriptions, *lists, config.captioner)
-    recipe = Recipe(
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        epsilon=config.epsilon,
-        average=config.average,
-        patience=config.patience,
-        reduce_after=None,
-        standardise=config.standardise,
-        captioner=config.captioner,
-        dimensions=config.dimensions,
-    )
-    kind = "" if config.captioner == "merge" else f"{config.captioner}-"
-    runs = tuple(folder / f"{kind}seed-{seed}" for seed in range(config.seeds))
+    recipe, runs = settings.shared(Recipe, config), study.runs(folder, config.captioner, config.seeds)
     for seed, run in enumerate(runs):
         study.learn(training_data, run, data, split, config.beam, recipe, seed)
     if config.reward:
-        starts, runs = runs, tuple(run.with_name(f"{config.reward}-{run.name}") for run in runs)
-        for seed, (start, run) in enumerate(zip(starts, runs, strict=True)):
-            study.learn_reward(start, run, data, split, config.beam, lists, seed)
-    return Study(name, folder, runs)
-
-
-def judge(encoder: Any, folder: Path, config: Settings) -> dict[str, str | float]:
-    """Return what the encoder's features know of classes, if there are labelled photographs."""
-    if config.labelled is None:
-        return {}
-    stored, labelled = folder / "evaluation.json", study.stamp(sorted(config.labelled.rglob("*")))
-    if not stored.exists() or disk.read_json(stored)["labelled"] != labelled:
-        parts = evaluate.load_parts(config.labelled / "train", config.labelled / "val", encoder, config.out / "cache")
-        found = evaluate.judge(folder.name, encoder, *parts)
-        known = {"labelled": labelled, "kNN top-1": found.neighbours, "linear top-1": found.linear}
-        disk.write_json(stored, known)
-    return disk.read_json(stored)
+        runs = [study.learn_reward(run, data, split, config.beam, lists, seed) for seed, run in enumerate(runs)]
+    return Study(name, folder, tuple(runs))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,11 @@ class Captioner(NamedTuple):
     tokenizer: Tokenizer | None
     origin: dict[str, Any] | None
 
+    @property
+    def looks(self) -> bool:
+        """Whether it sees grids, in place of features."""
+        return len(self.model.inputs[0].shape) == 3
+
 
 def write(
     path: Path, model: keras.Model, tokenizer: Tokenizer, origin: Mapping[str, Any] | None, *, bits: int = 24

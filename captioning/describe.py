@@ -1,6 +1,5 @@
 """Captions of photographs: of a split, for step 3, or of any files, for step 5."""
 
-import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from captioning import captioner_file, checks, decoding
+from captioning.batches import stacked
 from captioning.captions import Captions
 from captioning.decoding import Caption
 from captioning.tokenizer import Tokenizer, read_tokenizer, wrap
@@ -26,14 +26,10 @@ def describe(
     :raises InputError: the captioner, the features and the descriptions do not belong together.
     """
     captioner = captioner_file.read(model)
-    if len(captioner.model.inputs[0].shape) == 3:
-        source_of, found = features_file.grid_path(features), features_file.read_grid(features_file.grid_path(features))
-        checks.check_all(found, test, "feature", source_of)
-        seen, origin = found.of(test), found.origin
-    else:
-        source_of, picked = features, checks.pick(features_file.read(features), test, "feature", features)
-        seen, origin = np.concatenate(list(picked.values())), features_file.read_origin(features)
-    checks.check_features(captioner, seen.shape[1:], origin, source_of)
+    extracted, origin, seen_file = features_file.read_seen(features, grid=captioner.looks)
+    checks.check_all(extracted, test, "feature", seen_file)
+    seen = stacked(extracted, test)
+    checks.check_features(captioner, seen.shape[1:], origin, seen_file)
     tokenizer = captioner.tokenizer
     if not tokenizer:
         fitted = Tokenizer.fit(wrap(text) for texts in train.values() for text in texts)
@@ -54,9 +50,10 @@ class Describer:
 
     def __init__(self, encoder: Path | str, captioner: Path | str, tokenizer: Path | str | None = None) -> None:
         found = captioner_file.read(Path(captioner))
-        self.encoder, self.captioner = encoder_file.read(Path(encoder)), found.model
+        self.encoder, self.captioner, self._looks = encoder_file.read(Path(encoder)), found.model, found.looks
         origin = {"encoder": encoder_file.fingerprint(self.encoder)}
-        checks.check_features(found, self._shape(), origin, encoder)
+        shape = self._network.shape if self._looks else self.encoder.output_shape[1:]
+        checks.check_features(found, shape, origin, encoder)
         if found.tokenizer:
             self.tokenizer = found.tokenizer
         elif tokenizer and Path(tokenizer).exists():
@@ -67,20 +64,8 @@ class Describer:
             )
 
     @cached_property
-    def _looks(self) -> bool:
-        """Whether the captioner sees grids."""
-        return len(self.captioner.inputs[0].shape) == 3
-
-    @cached_property
     def _network(self) -> extract.Network:
         return extract.Network(self.encoder, batch_size=1, grid=self._looks)
-
-    def _shape(self) -> tuple[int, ...]:
-        """Return the shape of what the encoder gives of a photograph."""
-        if not self._looks:
-            return self.encoder.output_shape[1:]
-        *places, channels = self._network.grid
-        return math.prod(places), channels
 
     def __call__(self, photograph: Path | str | BinaryIO, beam: int = 3) -> list[Caption]:
         """Return up to `beam` captions of a photograph, a file's path or an open file, the best first.

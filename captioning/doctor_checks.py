@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from captioning import captioner_file, checks, splits, train
+from captioning.batches import stacked
 from captioning.captions import Captions, lost, read_captions, read_descriptions
 from captioning.models import merge
 from captioning.tokenizer import Tokenizer, read_tokenizer, wrap
@@ -105,15 +106,18 @@ class Checks:
         return self._room(*train.needs(model, self.config.epochs))
 
     def captioner_and_features(self) -> str:
-        origin = features_file.read_origin(self.config.features)
-        checks.check_features(self._captioner, (self._dimension,), origin, self.config.features)
+        extracted, origin, source = features_file.read_seen(self.config.features, grid=self._captioner.looks)
+        first = next(image for image in self._described[0] if image in extracted)
+        checks.check_features(self._captioner, stacked(extracted, [first]).shape[1:], origin, source)
         if not self._captioner.tokenizer:
             captioner_file.check_vocabulary(self._captioner.model, self._fitted, self.config.descriptions)
         return "the captioner was trained on such features"
 
     def captioner_and_encoder(self) -> str:
         origin = {"encoder": encoder_file.fingerprint(self._encoder)}
-        checks.check_features(self._captioner, self._encoder.output_shape[1:], origin, self.config.encoder)
+        looks, shape = self._captioner.looks, self._encoder.output_shape[1:]
+        shape = extract.Network(self._encoder, batch_size=1, grid=True).shape if looks else shape
+        checks.check_features(self._captioner, shape, origin, self.config.encoder)
         return "the captioner was trained on features of this encoder"
 
     def captioner_and_tokenizer(self) -> str:

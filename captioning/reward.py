@@ -21,9 +21,10 @@ from captioning.metrics.scores import CLEANED, Judge
 from captioning.metrics.text import Text
 from captioning.models import adam
 from captioning.tokenizer import END, START, Tokenizer
-from captioning.train import read_described, read_seen
+from captioning.train import read_described
 from core import disk, keras_files, training
 from core.errors import InputError
+from encoders import features_file
 
 NAME = "model-ep{epoch:03d}-cider{cider:.3f}.keras"
 LEAST_VARIETY = 0.5  # of the distinct captions at the start, with which a run goes on
@@ -189,10 +190,10 @@ def train(
         raise InputError(
             f"expected a captioner with its vocabulary in --start {start}, found none; train one with 2_train_IC_model.py"
         )
-    if others := sorted(Path(folder).glob("model-ep*-val_loss*")):
+    if others := sorted(folder.glob("model-ep*-val_loss*")):
         raise InputError(f"expected a folder of its own, found {others[0]}; name another by --out")
     train_part, dev = read_described(descriptions, *lists)
-    seen, origin, source = read_seen(features, len(captioner.model.inputs[0].shape) == 3)
+    seen, origin, source = features_file.read_seen(features, grid=captioner.looks)
     for part in (train_part, dev):
         checks.check_all(seen, part, "feature", source)
     train_seen, dev_seen = (stacked(seen, part) for part in (train_part, dev))
@@ -230,7 +231,7 @@ def _fit(
         return tf.data.Dataset.from_generator(generate, args=(epoch,), output_signature=signature)
 
     best = training.Best(
-        Path(folder) / NAME, lambda path: captioner_file.write(path, model, tokenizer, origin), "cider", "max"
+        folder / NAME, lambda path: captioner_file.write(path, model, tokenizer, origin), "cider", "max"
     )
     history = training.fit(
         learner,
@@ -238,12 +239,12 @@ def _fit(
         steps=updates,
         epochs=recipe.epochs,
         seed=seed,
-        folder=Path(folder),
+        folder=folder,
         identity={"reward": "cider", "start": fingerprint, "train data": disk.digest(train_part)} | asdict(recipe),
         callbacks=[training.Average(), Judgement(lambda: judged(model, tokenizer, dev_seen, dev)), best],
     )
     epoch = int(np.argmax(history["cider"]))
-    return Path(folder) / NAME.format(epoch=epoch + 1, cider=history["cider"][epoch])
+    return folder / NAME.format(epoch=epoch + 1, cider=history["cider"][epoch])
 
 
 def judged(

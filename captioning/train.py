@@ -1,13 +1,11 @@
 """Step 2 as functions: read what a captioner is trained on, and train it."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 
 from captioning import batches, captioner_file, checks
 from captioning.captions import Captions, read_descriptions
@@ -16,7 +14,6 @@ from captioning.tokenizer import Tokenizer, wrap
 from core import machine, training
 from core.errors import InputError
 from encoders import features_file
-from encoders.features_file import Grid
 
 OPTIONAL = ("patience", "reduce_after")  # settings whose None is remembered too
 NAME = "model-ep{epoch:03d}-loss{loss:.3f}-val_loss{val_loss:.3f}.keras"
@@ -39,7 +36,7 @@ class TrainingData(NamedTuple):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a captioner is trained. A run goes on only with the same recipe; more epochs may be added."""
+    """How a captioner is trained. A run goes on only with the same recipe; more epochs may be added to merge's."""
 
     epochs: int
     batch_size: int  # descriptions an update; of a captioner with grids photographs
@@ -47,10 +44,10 @@ class Recipe:
     epsilon: float  # Adam's
     average: bool  # validate and write the moving average of the weights over about an epoch, instead of the weights
     patience: int | None  # stop after so many epochs without a lower val_loss
-    reduce_after: int | None  # divide the learning rate by 10 after so many epochs without a lower val_loss
+    reduce_after: int | None = None  # divide the learning rate by 10 after so many epochs without a lower val_loss
     # Learn from features with mean 0, one standard deviation for each number, and a mean squared length of
     # `SQUARED_LENGTH` over the train photographs. The captioner that is written takes raw features all the same.
-    standardise: bool
+    standardise: bool = False
     captioner: str = merge.NAME  # of `captioner_file.MODELS`
     dimensions: int | None = None  # principal components of a grid's cell
 
@@ -65,17 +62,6 @@ class Recipe:
         if self.captioner == merge.NAME:
             del fixed["captioner"], fixed["epochs"]
         return {name.replace("_", " "): value for name, value in fixed.items()}
-
-
-def with_defaults(config: Any, captioner: str) -> Any:
-    """Return settings whose None are the defaults of a captioner.
-
-    :raises InputError: there is no such captioner.
-    """
-    defaults = find(captioner).RECIPE
-    return replace(
-        config, **{name: defaults[name] for name in vars(config) if name in defaults and getattr(config, name) is None}
-    )
 
 
 def find(captioner: str) -> ModuleType:
@@ -105,7 +91,12 @@ def read_data(
     """
     model = find(captioner)
     train, dev = read_described(descriptions, train_images, dev_images)
-    extracted, origin, source = read_seen(features, model.BY_PHOTOGRAPH)
+    looks = model.BY_PHOTOGRAPH and features_file.grid_path(features).exists()
+    if model.BY_PHOTOGRAPH and not looks:
+        print(
+            f"no grid.h5 beside {features}: the captioner looks at each feature as one cell; step 1 --grid writes grids"
+        )
+    extracted, origin, source = features_file.read_seen(features, grid=looks)
     texts = (wrap(text) for texts in train.values() for text in texts)
     tokenizer = Tokenizer.fit(texts, model.RECIPE["minimum_count"])
     for part in (train, dev):
@@ -127,19 +118,6 @@ def read_described(descriptions: Path, train_images: Path, dev_images: Path) -> 
     train, dev = (checks.described(described, path) for path in (train_images, dev_images))
     checks.check_apart(train, dev, dev_images)
     return train, dev
-
-
-def read_seen(features: Path, looks: bool) -> tuple[Mapping[str, np.ndarray] | Grid, dict[str, Any] | None, Path]:
-    """Return the features of photographs, or for a captioner that looks their grids, with origin and file."""
-    grid = features_file.grid_path(features)
-    if looks and grid.exists():
-        found = features_file.read_grid(grid)
-        return found, found.origin, grid
-    if looks:
-        print(
-            f"no {grid.name} beside {features}: the captioner looks at each feature as one cell; step 1 --grid writes grids"
-        )
-    return features_file.read(features), features_file.read_origin(features), features
 
 
 def train(data: TrainingData, folder: Path, recipe: Recipe, seed: int) -> Trained:

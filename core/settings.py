@@ -3,7 +3,7 @@
 import dataclasses
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,7 @@ from core.errors import InputError
 STOPPED = "\nstopped by Ctrl-C; what was finished is kept, and the same command goes on from there"
 
 Settings = TypeVar("Settings")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,18 @@ def from_command_line(
     chosen = complete(chosen)
     print("\n".join(f"{_option(name)} {_shown(value)}" for name, value in vars(chosen).items()), flush=True)
     return chosen
+
+
+def filled(config: Settings, defaults: Mapping[str, Any]) -> Settings:
+    """Return the settings with defaults in place of those that are None."""
+    unset = {name: value for name, value in defaults.items() if getattr(config, name, 0) is None}
+    return dataclasses.replace(config, **unset)
+
+
+def shared(kind: type[Value], config: Any) -> Value:
+    """Return a dataclass made of the settings that have its fields' names. Its other fields keep their defaults."""
+    names = {field.name for field in dataclasses.fields(kind)} & vars(config).keys()
+    return kind(**{name: getattr(config, name) for name in names})
 
 
 def without(config: Any, *names: str) -> dict[str, Any]:

@@ -88,6 +88,11 @@ class Network:
         self.grid = tuple(self.graph.outputs[1].shape[1:]) if grid else None  # (h, w, C)
         self.compute = lambda pixels: [output.numpy() for output in self.graph(tf.constant(pixels))]
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a photograph's feature (D,), or of its grid (cells, C)."""
+        return (self.dimension,) if self.grid is None else (math.prod(self.grid[:2]), self.grid[2])
+
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         return self.outputs(pixels)[0]
 

@@ -119,6 +119,17 @@ def _by_id(features: dict[str, np.ndarray], path: Path) -> dict[str, np.ndarray]
     return dict(zip(ids, features.values(), strict=True))
 
 
+def read_seen(path: Path, *, grid: bool) -> tuple["dict[str, np.ndarray] | Grid", dict[str, Any] | None, Path]:
+    """Return what a captioner sees of photographs, the features or if `grid` the grids beside them, with their origin and file.
+
+    :raises InputError: as `read` and `read_grid`.
+    """
+    if grid:
+        found = read_grid(grid_path(path))
+        return found, found.origin, grid_path(path)
+    return read(path), read_origin(path), path
+
+
 def write_origin(features_path: Path, origin: Mapping[str, Any]) -> None:
     """Write features.json beside the features: the encoder's fingerprint, height, width, dimension, precision and the cleaning."""
     write_json(_origin_path(features_path), dict(origin))

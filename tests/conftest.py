@@ -1,5 +1,6 @@
 """Fixtures that several tests share: drawn photographs, the scripts as modules, the real data when it is there."""
 
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -21,7 +22,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from core import disk, keras_files
+from core import disk, keras_files, training
 
 tf.config.experimental.enable_tensor_float_32_execution(False)  # as NVIDIA_TF32_OVERRIDE, which subprocesses inherit
 
@@ -92,14 +93,10 @@ def photographs_folder(tmp_path: Path) -> Path:
 def world(tmp_path_factory) -> Path:
     """A folder in which steps 1, 2 and 4 have run on eight drawn photographs, with every default in its place."""
     folder = tmp_path_factory.mktemp("world")
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
+    with contextlib.chdir(folder):
         draw(folder)
         for words in ("1_data_preprocessor --encoder encoder.keras", "2_train_IC_model --epochs 1", "4_tokenizer"):
             command(words)()
-    finally:
-        os.chdir(before)
     return folder
 
 
@@ -127,6 +124,21 @@ def command(words: str, *more: str) -> Callable[[], None]:
     if ROOT not in map(Path, sys.path):
         sys.path.append(str(ROOT))
     return lambda: importlib.import_module(name).main(arguments)
+
+
+def run_in_two_parts(run: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop a training run after its second epoch, and start it again."""
+
+    def stop(self: training.Checkpoint, epoch: int, logs: dict[str, float]) -> None:
+        finish(self, epoch, logs)
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    finish = training.Checkpoint.on_epoch_end
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr(training.Checkpoint, "on_epoch_end", stop)
+        run()
+    run()
 
 
 def toy_encoder(height: int | None = 8, channels: int = 3, dimension: int = 4, scale: float = 1) -> keras.Model:

@@ -1,7 +1,7 @@
 """Step 6: each encoder goes through steps 1 to 3 with several captioners. What is finished is not done again.
 
 Each encoder has a folder, named by its name and fingerprint, with features.pkl, extracted.json (of which photographs), encoder.json,
-minutes.json and a folder seed-N for each captioner: what step 2 writes, captions.json, minutes.json and, last, scores.json.
+minutes.json and a folder for each captioner (`runs`): what step 2 writes, captions.json, minutes.json and, last, scores.json.
 """
 
 import re
@@ -18,10 +18,11 @@ from captioning import checks, report, reward
 from captioning.captions import Captions, clean_into, read_captions, read_descriptions
 from captioning.cleaning import Cleaning
 from captioning.describe import describe as describe_photographs
+from captioning.models import merge
 from captioning.train import Recipe, TrainingData, train
 from core import disk
 from core.errors import InputError
-from encoders import convert, photographs
+from encoders import convert, evaluate, photographs
 from encoders.encoder_file import Encoder
 from encoders.evidence import Told
 from encoders.extract import Precision, write
@@ -124,6 +125,23 @@ def describe(path: Path, encoder: Encoder) -> dict[str, Any]:
     return {**known, "parameters": encoder.count_params(), "D": encoder.output_shape[-1]}
 
 
+def judge(encoder: Encoder, folder: Path, labelled: Path | None, cache: Path) -> dict[str, str | float]:
+    """Return what an encoder's features know of classes, if there are labelled photographs.
+
+    :param labelled: folder with train/ and val/.
+    :param cache: folder for the decoded photographs.
+    """
+    if labelled is None:
+        return {}
+    stored, made = folder / "evaluation.json", stamp(sorted(labelled.rglob("*")))
+    if not stored.exists() or disk.read_json(stored)["labelled"] != made:
+        parts = evaluate.load_parts(labelled / "train", labelled / "val", encoder, cache)
+        found = evaluate.judge(folder.name, encoder, *parts)
+        known = {"labelled": made, "kNN top-1": found.neighbours, "linear top-1": found.linear}
+        disk.write_json(stored, known)
+    return disk.read_json(stored)
+
+
 def extract(
     path: Path, encoder: Encoder, data: Data, cleaning: Cleaning, precision: Precision, *, grid: bool = False
 ) -> None:
@@ -157,11 +175,18 @@ def learn(training_data: TrainingData, run: Path, data: Data, split: str, beam: 
     _scored(run, identity, trained, data)
 
 
-def learn_reward(start: Path, run: Path, data: Data, split: str, beam: int, lists: Sequence[Path], seed: int) -> None:
-    """Let the captioner of the folder `start` learn from its reward, and score its captions, unless all that is done.
+def runs(folder: Path, captioner: str, seeds: int) -> list[Path]:
+    """Return the folders of an encoder's captioners."""
+    kind = "" if captioner == merge.NAME else f"{captioner}-"
+    return [folder / f"{kind}seed-{seed}" for seed in range(seeds)]
+
+
+def learn_reward(start: Path, data: Data, split: str, beam: int, lists: Sequence[Path], seed: int) -> Path:
+    """Let the captioner of the folder `start` learn from its reward, and score its captions, unless all that is done; return its folder.
 
     :param lists: image lists of train and dev.
     """
+    run = start.with_name(f"cider-{start.name}")
     before, recipe = disk.read_json(start / "scores.json"), reward.Recipe()
     identity = before["recipe"] | {"reward": asdict(recipe), "split": split, "beam": beam}
 
@@ -170,6 +195,7 @@ def learn_reward(start: Path, run: Path, data: Data, split: str, beam: int, list
         return reward.train(*files, run, recipe, seed), before["val_loss"]
 
     _scored(run, identity, trained, data)
+    return run
 
 
 def _scored(run: Path, identity: dict[str, Any], trained: Callable[[], tuple[Path, float]], data: Data) -> None:

@@ -31,10 +31,6 @@ UNITS, HEADS, DROPOUT, SMOOTHING = 256, 8, 0.3, 0.1
 WARM_UP, DECAY, AVERAGED = 300, 0.01, 500  # updates; AdamW's weight decay; updates in the moving average
 LIMIT = 6  # standard deviations, at which the grid's numbers are clipped
 CHUNK = 256  # photographs whose grids are in memory at once
-CAPTIONER = (  # layers after the grid's cells
-    "word_embedding", "word_dropout", "lstm", "query_norm", "attention", "attention_dropout",
-    "feed_norm", "feed_wide", "feed_narrow", "feed_dropout", "final_norm",
-)  # fmt: skip
 LAYERS = frozenset({"grid_standardised", "grid_components", "grid_dense", "word_embedding", "lstm", "attention"})
 
 
@@ -116,21 +112,20 @@ def principal_components(features: Any, count: int) -> tuple[np.ndarray, np.ndar
             yield part.reshape(-1, part.shape[-1])
 
     channels = features.shape[-1]
-    count_all, total, squares = 0, np.zeros(channels), np.zeros(channels)
+    cells, total, squares = 0, np.zeros(channels), np.zeros(channels)
     for part in chunks("mean and variance"):
-        count_all += len(part)
+        cells += len(part)
         total += part.sum(axis=0, dtype="float64")
         squares += np.einsum("nc,nc->c", part, part, dtype="float64")
-    mean = total / count_all
-    variance = np.maximum(squares / count_all - mean**2, 0)
-    variance = np.where(
-        variance < variance.mean() / 1e4, variance.mean() + 1e-6, variance
-    )  # of numbers that hardly vary
+    mean = total / cells
+    variance = np.maximum(squares / cells - mean**2, 0)
+    usual = variance.mean() + 1e-6  # for numbers that hardly vary
+    variance = np.where(variance < variance.mean() / 1e4, usual, variance)
     covariance, scale = np.zeros((channels, channels)), np.sqrt(variance + 1e-6)
     for part in chunks("principal components"):
         part = np.clip((part - mean) / scale, -LIMIT, LIMIT).astype("float32")
         covariance += part.T @ part
-    values, vectors = np.linalg.eigh(covariance / count_all)
+    values, vectors = np.linalg.eigh(covariance / cells)
     kept = values[::-1][:count]
     return mean, variance, vectors[:, ::-1][:, :count] / np.sqrt(kept.mean())
 

@@ -1,6 +1,6 @@
 """The attention captioner: a word at a time and all words at once give the same, and it is what numpy makes of its weights."""
 
-import os
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from captioning.models import attention
 from captioning.tokenizer import Tokenizer, wrap
 from core.errors import InputError
 from encoders import features_file
-from tests.conftest import assert_same_losses, command
+from tests.conftest import assert_same_losses, command, run_in_two_parts
 
 RANDOM = np.random.default_rng(0)
 WORDS = ["red", "blue", "dog", "cat", "runs", "sits"]
@@ -155,13 +155,9 @@ def steps(tmp_path_factory, world):
     for old in folder.glob("model-ep*"):
         old.unlink()
     (folder / "checkpoint.weights.h5").unlink()
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
+    with contextlib.chdir(folder):
         command("1_data_preprocessor --encoder encoder.keras --grid --cleaning natural")()
         command("2_train_IC_model --captioner attention --epochs 3 --batch-size 2 --out models")()
-    finally:
-        os.chdir(before)
     return folder
 
 
@@ -176,17 +172,7 @@ def test_steps_1_to_5_run_with_a_captioner_that_looks(steps, monkeypatch, capsys
 def test_a_run_goes_on_to_the_same_losses(steps, monkeypatch, capsys):
     monkeypatch.chdir(steps)
     words = "2_train_IC_model --captioner attention --batch-size 2 --epochs 3 --out"
-
-    def stop(self, epoch, logs=None):
-        keep(self, epoch, logs)
-        if epoch == 1:
-            raise KeyboardInterrupt
-
-    keep = train.training.Checkpoint.on_epoch_end
-    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
-        context.setattr(train.training.Checkpoint, "on_epoch_end", stop)
-        command(f"{words} parts")()
-    command(f"{words} parts")()
+    run_in_two_parts(command(f"{words} parts"), monkeypatch)
     assert "resuming after epoch 2 of 3" in capsys.readouterr().out
     assert_same_losses(steps / "models" / "history.csv", steps / "parts" / "history.csv", 1e-2)
     with pytest.raises(InputError, match="dimensions: 512 there, 3 now"):

@@ -1,9 +1,9 @@
 """Self-critical training: the reward is CIDEr-D with the end token as a word, each caption is compared with the others, and it is learnt from."""
 
+import contextlib
 import itertools
 import json
 import math
-import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -23,7 +23,7 @@ from captioning.models import merge
 from captioning.tokenizer import END, Tokenizer, wrap
 from core import keras_files
 from core.errors import InputError
-from tests.conftest import assert_same_losses, command
+from tests.conftest import assert_same_losses, command, run_in_two_parts
 
 FIXTURE = json.loads(Path(__file__).with_name("metrics_fixture.json").read_text())
 TEXTS = [["red dog runs", "dog runs on grass"], ["blue cat sits", "cat sits"], ["red cat runs", "cat runs in snow"]]
@@ -133,9 +133,7 @@ def test_captions_are_drawn_with_the_captioners_probabilities(learner):
 def start(tmp_path_factory, world):
     """The drawn world with a captioner that has learnt a little, in `models`."""
     folder = shutil.copytree(world, tmp_path_factory.mktemp("start") / "world")
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
+    with contextlib.chdir(folder):
         write_descriptions(
             Path("descriptions.txt"),
             {
@@ -146,8 +144,6 @@ def start(tmp_path_factory, world):
             },
         )
         command("2_train_IC_model --epochs 12 --batch-size 4 --learning-rate 0.01 --no-average --out models")()
-    finally:
-        os.chdir(before)
     return folder
 
 
@@ -167,17 +163,7 @@ def test_a_run_raises_the_reward_and_goes_on_to_the_same(start, monkeypatch, cap
     assert best.name.endswith(f"cider{history['cider'].max():.3f}.keras")
     assert captioner_file.read(best).tokenizer == captioner_file.read(Path("models")).tokenizer
 
-    keep = reward.training.Checkpoint.on_epoch_end
-
-    def stop(self, epoch, logs=None):
-        keep(self, epoch, logs)
-        if epoch == 1:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
-        context.setattr(reward.training.Checkpoint, "on_epoch_end", stop)
-        command(f"{WORDS} parts")()
-    command(f"{WORDS} parts")()
+    run_in_two_parts(command(f"{WORDS} parts"), monkeypatch)
     assert "resuming after epoch 2 of 6" in capsys.readouterr().out
     assert_same_losses(start / "whole" / "history.csv", start / "parts" / "history.csv", 1e-2)
 
