@@ -167,6 +167,10 @@ def test_steps_1_to_5_run_with_a_captioner_that_looks(steps, monkeypatch, capsys
     assert (steps / "out" / "captions.json").exists()
     command("5_test --model models --encoder encoder.keras --out out")()
     assert capsys.readouterr().out.count("\t") == 8
+    command("captioning.doctor --model models --encoder encoder.keras --cleaning natural")()
+    printed = capsys.readouterr().out
+    assert "the captioner was trained on such features" in printed
+    assert "the captioner was trained on features of this encoder" in printed
 
 
 def test_a_run_goes_on_to_the_same_losses(steps, monkeypatch, capsys):
@@ -191,6 +195,12 @@ def test_what_does_not_fit_is_named(steps, monkeypatch, capsys, tmp_path):
     data = (tmp_path / "grid.h5").read_bytes()
     (steps / "grid.h5").write_bytes(data[: len(data) // 2])
     with pytest.raises(InputError, match=r"grid\.h5"):
+        command("3_BLEU --model models")()
+    grid = features_file.read_grid(tmp_path / "grid.h5")
+    features_file.create_grid(steps / "grid.h5", grid.ids, (8, 8, 3), {"encoder": "cd" * 32})
+    features_file.fill_grid(steps / "grid.h5", 0, grid[:].reshape(-1, 8, 8, 3))
+    features_file.finish_grid(steps / "grid.h5", steps / "grid.h5", grid.ids)
+    with pytest.raises(InputError, match=r"expected the features of the encoder .* in grid\.h5"):
         command("3_BLEU --model models")()
     (steps / "grid.h5").write_bytes(data)
     command("encoders.make --network resnet18 --stem small --size 16 --out other.keras")()
