@@ -1,4 +1,4 @@
-"""Captions of many photographs at once, one step a word for all of them: greedy or beam search."""
+"""Captions of many photographs at once, one step a word for all of them: greedy search, beam search or sampling."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,7 +11,7 @@ from captioning.tokenizer import END, START, Tokenizer
 from core.errors import InputError
 
 ROWS = 256  # captions that are extended together; more only costs memory
-STILL_GOING = 0.75  # share of the captions under way, below which those that have ended are taken out
+STILL_GOING = 0.75  # share of unfinished captions, below which the finished ones are taken out
 MAXIMUM_LENGTH = 34  # words, where neither captioner nor tokenizer says: Flickr8k's, after the original's cleaning
 
 
@@ -165,7 +165,7 @@ def _collect(beam: _Beam, tokenizer: Tokenizer, found: list[list[Caption]], rule
 def sample(
     stepper: Any, features: np.ndarray, tokenizer: Tokenizer, count: int, temperature: float, longest: int, random: Any
 ) -> np.ndarray:
-    """Draw captions of photographs word by word, with the probabilities softmax(logits / temperature).
+    """Sample captions of photographs word by word, with the probabilities softmax(logits / temperature).
 
     :param features: of P photographs, as `alternatives` takes them.
     :param random: a NumPy generator.

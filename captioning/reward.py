@@ -1,4 +1,4 @@
-"""Self-critical training: a captioner learns from the CIDEr-D of captions that it draws itself (Rennie et al. 2017, arXiv:1612.00563).
+"""Self-critical training: a captioner learns from the CIDEr-D of captions that it samples itself (Rennie et al. 2017, arXiv:1612.00563).
 
 The baseline of a caption is the mean reward of the photograph's other captions (Luo 2020, arXiv:2003.09971). The end token counts as a
 word in candidates, references and document frequencies alike: else captions without an end would be rewarded, and all become alike.
@@ -38,13 +38,13 @@ class Recipe:
     batch_size: int = 40  # photographs an update
     learning_rate: float = 5e-5  # Adam's; it falls to a tenth by a cosine
     epsilon: float = 1e-7
-    samples: int = 5  # captions drawn for each photograph
+    samples: int = 5  # captions of each photograph
     temperature: float = 0.7
     averaged: int = 100  # updates in the moving average of the weights
 
 
 class Reward:
-    """Scores drawn captions by CIDEr-D against train's descriptions.
+    """Scores sampled captions by CIDEr-D against train's descriptions.
 
     :param descriptions: of each photograph, in words that the captioner knows.
     """
@@ -62,9 +62,9 @@ class Reward:
 
 
 class SelfCritical(keras.Model):
-    """A captioner's trainer whose batches are captions that the captioner draws itself.
+    """A captioner's trainer whose batches are captions that the captioner samples itself.
 
-    Its data are the numbers of photographs, int64 (P,), and a seed, int64 (2,): captions are drawn with the weights of the moment.
+    Its data are the numbers of photographs, int64 (P,), and a seed, int64 (2,): captions are sampled with the network's current weights.
     """
 
     def __init__(self, captioner: keras.Model, tokenizer: Tokenizer, features: Any, reward: Reward, recipe: Recipe):
@@ -82,11 +82,11 @@ class SelfCritical(keras.Model):
         return self.means
 
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Draw captions, and move the weights towards those that are better than the photograph's others."""
+        """Sample captions, and make those more probable that are better than the photograph's others."""
         photographs, seed = data
         types = (tf.int32, tf.float32, tf.int32, tf.int32, tf.int32, tf.float32, tf.float32)
         real_tokens, seen, owner, words, targets, weights, reward = tf.numpy_function(
-            self.drawn, (photographs, seed), types
+            self.sampled, (photographs, seed), types
         )
         for vector in (real_tokens, owner, targets, weights):
             vector.set_shape([None])
@@ -104,8 +104,8 @@ class SelfCritical(keras.Model):
             mean.update_state(value)
         return {mean.name: mean.result() for mean in self.means}
 
-    def drawn(self, photographs: np.ndarray, seed: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Return what the trainer learns from, for captions drawn of the photographs, and their mean reward.
+    def sampled(self, photographs: np.ndarray, seed: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return what the trainer learns from, for sampled captions of the photographs, and their mean reward.
 
         The weight of a word is its caption's advantage, so that the weighted mean over words is the mean over captions.
         """

@@ -1,7 +1,7 @@
 """A captioner that looks: for each next word it attends to the places of a photograph (Xu et al. 2015, arXiv:1502.03044).
 
 An LSTM reads the words. Its states then look at the grid's cells by multi-head attention (Vaswani et al. 2017, arXiv:1706.03762), in one
-pre-norm block. The output layer is the words' embedding, turned. All words of a caption are predicted at once while it learns.
+pre-norm block. The output layer shares its weights with the words' embedding. All words of a caption are predicted at once while it learns.
 """
 
 from collections.abc import Callable, Sequence
@@ -89,7 +89,7 @@ def _read(
 
 
 def prepare(train: Captions, dev: Captions, vocabulary_size: int, recipe: Any) -> tuple:
-    """Return a captioner that knows the mean, standard deviation and principal components of train's cells; the captions; and what writes it."""
+    """Return a captioner that knows the mean, standard deviation and principal components of train's cells; the captions; and what makes the captioner that is written."""
     shape = train.features.shape[1:]
     model = build(shape, vocabulary_size, recipe.dimensions)
     mean, variance, components = principal_components(train.features, model.get_layer("grid_components").units)

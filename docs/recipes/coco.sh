@@ -3,8 +3,8 @@
 #
 #     bash docs/recipes/coco.sh DIR [OUT]
 #
-# DIR has all photographs in one folder, images/, and dataset_coco.json. Step 1 does not look into sub-folders: put train2014 and
-# val2014 together. Karpathy's "restval" photographs are trained on too. COCO's own captions_*.json are not read yet.
+# DIR has the photographs in images/, also in sub-folders such as train2014 and val2014, and dataset_coco.json. Karpathy's "restval"
+# photographs are trained on too. COCO's own captions_*.json are read too, but have no test split.
 #
 # The data were not at hand: the commands were run on drawn pictures in the same form, and these are estimates from Flickr8k's
 # measured steps on two processor cores:

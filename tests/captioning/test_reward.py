@@ -96,7 +96,7 @@ def learner():
 
 
 def test_an_update_follows_the_gradient_of_the_advantage_times_the_log_probability(learner):
-    drawn = learner.drawn(np.arange(3), np.array([0, 1]))
+    drawn = learner.sampled(np.arange(3), np.array([0, 1]))
     real, seen, owner, words, targets, weights, mean = drawn
     rows, places = np.divmod(real, words.shape[1])
     rewards = np.zeros(len(words), "float32")
