@@ -119,8 +119,11 @@ class Average(keras.callbacks.SwapEMAWeights):
 class StopAtNaN(keras.callbacks.Callback):
     """Stops a run at the first NaN or infinite number, before any other callback can save it."""
 
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.epoch = epoch + 1
+
     def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
-        self.check(logs["loss"], f"the loss at batch {batch + 1}")
+        self.check(logs["loss"], f"the loss at batch {batch + 1} of epoch {self.epoch}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         for name, value in logs.items():

@@ -58,7 +58,7 @@ def load_named(
     sources: Sequence[Path], size: tuple[int, int], folder: Path, lists: Sequence[Path] = ()
 ) -> tuple[np.ndarray, list[str]]:
     """Return the photographs of folders, as `load` does, and their image ids."""
-    ids, paths = zip(*_named(sources, lists), strict=True)
+    ids, paths = zip(*named(sources, lists), strict=True)
     pixels, readable = _load_files(paths, size, folder)
     return pixels, [ids[number] for number in readable]
 
@@ -69,11 +69,11 @@ def select(sources: Sequence[Path], lists: Sequence[Path] = ()) -> list[Path]:
     :raises InputError: there are none.
     """
     if lists:
-        return [path for _, path in _named(sources, lists)]
+        return [path for _, path in named(sources, lists)]
     return [path for source in sources for path in photographs.list_photographs(source, recursive=True)]
 
 
-def _named(sources: Sequence[Path], lists: Sequence[Path]) -> list[tuple[str, Path]]:
+def named(sources: Sequence[Path], lists: Sequence[Path] = ()) -> list[tuple[str, Path]]:
     """Return the photographs as `select` does, each with its image id."""
     named = [pair for source in sources for pair in photographs.by_id(source).items()]
     if lists:

@@ -198,5 +198,12 @@ def regression(rows: np.ndarray, labels: np.ndarray, decay: float) -> np.ndarray
     return weights
 
 
+def effective_rank(rows: np.ndarray) -> float:
+    """Return exp of the entropy of the singular values of features (N, D), 1 to D: RankMe (Garrido et al. 2023, arXiv 2210.02885, equation 2)."""
+    values = np.linalg.svd(rows, compute_uv=False)
+    shares = values / values.sum() + 1e-7
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
 if __name__ == "__main__":
     settings.run(main)

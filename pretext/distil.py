@@ -1,10 +1,11 @@
 """Distil a large encoder into a small one, without labels: SEED (Fang et al. 2021, arXiv 2101.04731).
 
-    python 1_data_preprocessor.py --photographs DIR --captions FILE --encoder teacher.keras --out teacher
-    python -m pretext.distil --photographs DIR --teacher teacher/features.pkl --out distil_run
+    python -m pretext.distil --photographs DIR --teacher teacher.keras --out distil_run
 
-Reads photographs, and features.pkl with the features that the large encoder, the teacher, has of them. The small network, the student, sees
-crops of each photograph, mirrored or not, in other light, and learns the teacher's features of the whole photograph. Writes, into --out:
+Reads photographs and the large encoder, the teacher: a .keras file, an .onnx file with its .json, or the features.pkl that step 1 has written
+with it. The teacher's features of the whole photographs are computed once. The small network, the student, sees crops of each photograph,
+mirrored or not, in other light, and learns these features. Writes, into --out:
+    teacher/features.pkl                  the teacher's features, if it is an encoder
     encoder.keras                         the student, for step 1
     checkpoint.weights.h5                 the state after the last epoch; the same command goes on from it
     history.csv, curves.png, tensorboard  loss, cosine to the teacher and kNN by epoch
@@ -23,7 +24,7 @@ from keras import layers, ops
 from core import settings
 from core.errors import InputError
 from core.workers import ALONE, Worker
-from encoders import decoded, features_file
+from encoders import decoded, encoder_file, extract, features_file
 from encoders.encoder_file import normalisation
 from pretext import run, views
 from pretext.optimizers import Optimizer
@@ -40,8 +41,8 @@ class Settings(ResNetSettings):
     # Data
     only: tuple[Path, ...] = ()
     """Files that name the photographs to take. Without one, all are taken."""
-    teacher: Path = Path("features.pkl")
-    """The teacher's features of the photographs, from step 1."""
+    teacher: Path = Path("teacher.keras")
+    """The large encoder, a .keras or .onnx file, or its features of the photographs, from step 1."""
     out: Path = Path("distil_run")
     """Folder for everything that is written."""
 
@@ -78,7 +79,8 @@ def main(arguments: list[str] | None = None) -> None:
     with run.started(settings.from_command_line(Settings, arguments)) as going:
         config = going.config
         pixels, ids = decoded.load_named(config.photographs, (config.stored,) * 2, config.out, config.only)
-        targets = principal(teacher_features(config.teacher, ids), config.dimension)
+        teacher = features_of(config.teacher, dict(decoded.named(config.photographs, config.only)), config.out)
+        targets = principal(teacher_features(teacher, ids), config.dimension)
         network, student = going.build(pixels, lambda updates: build(config, targets.shape[1], updates))
         trained, size = student.get_layer(network.name), config.encoder_size
         history = going.fit(
@@ -93,6 +95,21 @@ def main(arguments: list[str] | None = None) -> None:
             return
         going.export(network, trained)
         draw_curves(config.out / "curves.png", history, ("loss",), ("cosine", "knn"))
+
+
+def features_of(teacher: Path, photographs: dict[str, Path], folder: Path) -> Path:
+    """Return the file of the teacher's features. Those of an encoder are computed into `folder`, unless an earlier run has done so.
+
+    :param photographs: by image id.
+    :raises InputError: as `encoder_file.read` and `extract.write`.
+    """
+    if teacher.suffix not in (".keras", ".onnx"):
+        return teacher
+    encoder, path = encoder_file.read(teacher), folder / "teacher/features.pkl"
+    origin = features_file.read_origin(path) if path.exists() else None
+    if not origin or origin["encoder"] != encoder_file.fingerprint(encoder):
+        extract.write(path, encoder, photographs, cleaning="seed")
+    return path
 
 
 def teacher_features(path: Path, ids: list[str]) -> np.ndarray:

@@ -11,14 +11,15 @@ import numpy as np
 import tensorflow as tf
 
 from core import devices, disk, settings, training, workers
+from core.errors import InputError
 from core.workers import Worker
 from encoders import decoded
 from encoders.encoder_file import encoder, write
 from encoders.fast import for_training
 from encoders.networks.resnet import Stem, resnet
+from pretext import views
 from pretext.optimizers import Optimizer, optimizer
-from pretext.views import Smallest
-from pretext.watch import Neighbours, TensorBoard, load_voters
+from pretext.watch import Alarm, Probes, TensorBoard, compute, draw_curves, draw_neighbours, draw_views, load_voters
 
 # Settings that change no loss. A run goes on when they have changed.
 FREE = ("photographs", "only", "out", "encoder_size", "xla", "permutation_file", "teacher")
@@ -67,11 +68,11 @@ class RunSettings:
 
     # Watching
     knn_train: Path | None = None
-    """Labelled photographs (a sub-folder for each class) whose features vote."""
+    """Labelled photographs (a sub-folder for each class), from which nearest neighbours and a linear probe predict."""
     knn_test: Path | None = None
-    """Labelled photographs that are voted on."""
+    """Labelled photographs that are predicted."""
     knn_every: settings.Count = 5
-    """Epochs from one vote to the next."""
+    """Epochs from one measurement of kNN, linear probe and effective rank to the next."""
     knn_most: settings.Count = 250
     """Photographs of each class that take part, the first by name."""
 
@@ -88,8 +89,25 @@ class ResNetSettings(RunSettings):
     """Height and width in which photographs are kept; crops are cut from these."""
     encoder_size: settings.Count = 96
     """Height and width that encoder.keras takes. It is larger than a crop, since crops are enlarged."""
-    smallest_crop: Smallest = 0.2
+    smallest_crop: views.Smallest = 0.2
     """The smallest share of the area in a crop. The paper's .08 is for long training."""
+
+
+@dataclass(frozen=True)
+class ViewSettings(ResNetSettings):
+    """The settings of methods that compare two views of each photograph."""
+
+    # Data
+    only: tuple[Path, ...] = ()
+    """Files that name the photographs to take. Without one, all are taken."""
+
+    # Views
+    strength: float = 0.5
+    """Strength of the colour jitter. SimCLR's paper has 1 for ImageNet."""
+    blur: settings.Share = 0.5
+    """Probability of a Gaussian blur."""
+    solarize: settings.Share = 0.0
+    """Probability that the second view is solarized."""
 
 
 class Run:
@@ -119,12 +137,12 @@ class Run:
         """Train the model, going on where an earlier run stopped, and return the history of all epochs.
 
         :param example: photographs uint8 (B, H, W, 3), their indices (B,) and a seed -> what the model is trained on.
-        :param compute: photographs of `size` pixels -> features; judged by nearest neighbours where there are labelled photographs.
+        :param compute: photographs of `size` pixels -> features; judged by `Probes`.
         :param identity: what must not change when the run goes on.
         """
         config = self.config
         voters = load_voters(config.knn_train, config.knn_test, size, config.out, config.knn_most)
-        votes = [Neighbours(compute, *voters, config.knn_every, config.epochs)] if voters else []
+        probes = Probes(compute, pixels, voters, config.knn_every, config.epochs)
         return training.fit(
             model,
             decoded.batches(pixels, config.batch_size, config.seed, example, self.worker),
@@ -134,7 +152,7 @@ class Run:
             folder=config.out,
             identity=identity,
             validation=validation,
-            callbacks=[*callbacks, *votes, TensorBoard(config.out / "tensorboard")],
+            callbacks=[*callbacks, probes, TensorBoard(config.out / "tensorboard")],
         )
 
     def export(self, network: keras.Model, trained: keras.Model) -> None:
@@ -182,3 +200,62 @@ def compile_model(model: keras.Model, config: RunSettings, updates: int, peak: f
         decay=config.weight_decay,
     )
     model.compile(chosen, jit_compile=config.xla, **options)
+
+
+def train_views(config: ViewSettings, method: Callable[[Any, keras.Model, int], keras.Model]) -> None:
+    """Train a method that compares two views of each photograph, and write its encoder, logs and pictures.
+
+    :param method: settings, network and updates an epoch -> the method around the network, a `Siamese`.
+    :raises InputError: a batch has one photograph, which has no other to differ from.
+    """
+    if config.batch_size == 1:
+        raise InputError("expected at least 2 photographs in a batch, found --batch-size 1; give 64 or more")
+    with started(config) as going:
+        config = going.config
+        pixels = decoded.load(config.photographs, (config.stored,) * 2, config.out, config.only)
+        network, model = going.build(pixels, lambda updates: build_views(config, method, updates))
+        features = compute(model.network, config.encoder_size)
+        recipe = recipe_of(config, going.worker)
+
+        def example(rows: tf.Tensor, _: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+            return views.two_views(rows, recipe, seed)
+
+        def show(_: dict | None) -> None:  # only after the checkpoint's settings have been compared
+            draw_views(config.out / "views.png", pixels, recipe, config.seed)
+
+        history = going.fit(
+            model,
+            pixels,
+            example,
+            features,
+            size=config.encoder_size,
+            identity=identity(config),
+            callbacks=[Alarm(), keras.callbacks.LambdaCallback(on_train_begin=show)],
+        )
+        if going.worker.number:  # the main worker writes the results
+            return
+        going.export(network, model.network)
+        draw_curves(config.out / "curves.png", history, ("loss",), ("accuracy", "spread", "knn", "linear"), ("rankme",))
+        draw_neighbours(config.out / "neighbours.png", features, pixels)
+
+
+def build_views(
+    config: ViewSettings, method: Callable[[Any, keras.Model, int], keras.Model], updates: int
+) -> tuple[keras.Model, keras.Model]:
+    """Return the encoder's network, and the method around it or around its fast copy, compiled for so many updates an epoch."""
+    network, fast = networks(config)
+    model = method(config, fast, updates)
+    compile_model(model, config, updates, peak=config.learning_rate * config.batch_size / 256)
+    return network, model
+
+
+def recipe_of(config: ViewSettings, worker: Worker) -> views.Recipe:
+    """Return how views are drawn."""
+    return views.Recipe(
+        config.size,
+        config.smallest_crop,
+        config.strength,
+        blur=config.blur,
+        solarize=config.solarize,
+        worker=worker,
+    )

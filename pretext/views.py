@@ -1,4 +1,4 @@
-"""What a SimCLR training example is: two random views of a photograph (SimCLR, appendix A), drawn for whole batches.
+"""Two random views of each photograph (SimCLR, appendix A), drawn for whole batches.
 
 A Gaussian blur acts on rows and on columns apart, as a crop does, so together they are one matrix on each side of the photograph.
 Brightness, contrast, saturation, hue and grey are, without clipping in between, one 3x3 matrix and an offset for each view,
@@ -35,6 +35,8 @@ class Recipe:
     """Probability of a view without colour."""
     blur: float = 0.5
     """Probability of a Gaussian blur with a standard deviation of .1 to 2 pixels, over a tenth of the size."""
+    solarize: float = 0.0
+    """Probability that what is brighter than .5 is inverted, in the second view only (BYOL, appendix B)."""
     worker: Worker = ALONE
     """The worker whose part of each batch is made. The views are the same as in the whole batch."""
 
@@ -46,7 +48,10 @@ def two_views(photographs: tf.Tensor, recipe: Recipe, seed: tf.Tensor) -> tf.Ten
     """
     planes = planes_of(photographs)
     seeds = tf.random.split(tf.cast(seed, "int32"), 2)
-    return tf.stack([view(planes, recipe, seeds[0]), view(planes, recipe, seeds[1])], axis=1)
+    first, second = view(planes, recipe, seeds[0]), view(planes, recipe, seeds[1])
+    if recipe.solarize:
+        second = solarized(second, recipe, tf.random.fold_in(seeds[1], 1))
+    return tf.stack([first, second], axis=1)
 
 
 def view(planes: tf.Tensor, recipe: Recipe, seed: tf.Tensor) -> tf.Tensor:
@@ -58,6 +63,13 @@ def view(planes: tf.Tensor, recipe: Recipe, seed: tf.Tensor) -> tf.Tensor:
     matrix, offset = colour(tf.matmul(tf.reduce_mean(flat, -1), GREY[:, None]), recipe, colours)
     flat = tf.clip_by_value(tf.matmul(matrix, flat) + offset, 0, 1)
     return tf.reshape(tf.transpose(flat, (0, 2, 1)), (-1, recipe.size, recipe.size, 3))
+
+
+def solarized(views: tf.Tensor, recipe: Recipe, seed: tf.Tensor) -> tf.Tensor:
+    """Return views (N, H, W, 3) in [0, 1], some of them with 1 - x in place of each x above .5."""
+    (draws,) = tf.unstack(uniform(1, tf.shape(views)[0], seed, recipe.worker))
+    chosen = (draws < recipe.solarize)[:, None, None, None]
+    return tf.where(chosen & (views > 0.5), 1 - views, views)
 
 
 def matrices(count: tf.Tensor, height: int, width: int, recipe: Recipe, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,4 +1,4 @@
-"""Watch a run of a pretext task: what the features know of classes, logs and pictures."""
+"""Watch a run of a pretext task: what the features know of classes, whether they collapse, logs and pictures."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,24 +12,59 @@ from core import disk
 from core.errors import InputError
 from encoders.decoded import Labelled, load_labelled
 from encoders.encoder_file import normalisation
-from encoders.evaluate import features, neighbours_accuracy
+from encoders.evaluate import effective_rank, features, linear_accuracy, nearest, neighbours_accuracy
+from pretext.views import Recipe, two_views
+
+RANKED = 2000  # photographs whose features' effective rank is measured
+COLLAPSED = 0.1  # of `spread`, which is near 1 when the projections use the whole sphere
 
 
-class Neighbours(keras.callbacks.Callback):
-    """Adds `knn`, top-1 by nearest neighbours among labelled photographs, to the logs after every few epochs, not a number between."""
-
-    def __init__(
-        self, compute: Callable[[np.ndarray], np.ndarray], train: Labelled, test: Labelled, every: int, epochs: int
-    ):
-        super().__init__()
-        self.compute, self.train, self.test, self.every, self.epochs = compute, train, test, every, epochs
+class Alarm(keras.callbacks.Callback):
+    """Says so after each epoch in which all photographs' projections were nearly the same."""
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        logs["knn"] = math.nan
+        if logs["spread"] < COLLAPSED:
+            print(
+                f"ALARM: the embeddings have collapsed (spread {logs['spread']:.3f}, 1 is healthy): stop, and train anew with a lower "
+                "learning rate or a longer warm-up",
+                flush=True,
+            )
+
+
+class Probes(keras.callbacks.Callback):
+    """Adds to the logs after every few epochs what the features know; not a number between.
+
+    `rankme`: the effective rank of the features of photographs. With labelled ones also top-1 on those of `test`: `knn`, by nearest
+    neighbours, and `linear`, by a logistic regression that is fitted anew each time, so that no gradient reaches the network.
+
+    :param labelled: train and test, or None.
+    """
+
+    def __init__(
+        self,
+        compute: Callable[[np.ndarray], np.ndarray],
+        pixels: np.ndarray,
+        labelled: tuple[Labelled, Labelled] | None,
+        every: int,
+        epochs: int,
+    ):
+        super().__init__()
+        self.compute, self.pixels, self.labelled = compute, spaced(pixels, RANKED), labelled
+        self.every, self.epochs = every, epochs
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        names = ("knn", "linear", "rankme") if self.labelled else ("rankme",)
+        logs |= dict.fromkeys(names, math.nan)
         if (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs:
-            train, test = features(self.compute, self.train.pixels), features(self.compute, self.test.pixels)
-            logs["knn"] = neighbours_accuracy(train, self.train.labels, test, self.test.labels)
-            print(f"epoch {epoch + 1}: kNN top-1 {logs['knn']:.3f}", flush=True)
+            logs |= self.judge()
+
+    def judge(self) -> dict[str, float]:
+        """Return the values that the network's current weights reach."""
+        values = {"rankme": effective_rank(features(self.compute, self.pixels))}
+        if self.labelled:
+            train, test = ((features(self.compute, part.pixels), part.labels) for part in self.labelled)
+            values |= {"knn": neighbours_accuracy(*train, *test), "linear": linear_accuracy(*train, *test)}
+        return values
 
 
 class TensorBoard(keras.callbacks.Callback):
@@ -67,7 +102,7 @@ def compute(network: keras.Model, size: int) -> Callable[[np.ndarray], np.ndarra
 def load_voters(
     train: Path | None, test: Path | None, size: int, folder: Path, most: int
 ) -> tuple[Labelled, Labelled] | None:
-    """Return the labelled photographs for `Neighbours`, decoded to `size` in `folder`, or None where neither is given.
+    """Return the labelled photographs for `Probes`, decoded to `size` in `folder`, or None where neither is given.
 
     :raises InputError: only one of them is given, or one has no sub-folders of classes.
     """
@@ -105,3 +140,21 @@ def draw_grid(path: Path, tiles: np.ndarray) -> None:
 def spaced(rows: np.ndarray, count: int) -> np.ndarray:
     """Return `count` of the rows at equal distances, or all where there are fewer."""
     return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)]
+
+
+def draw_views(path: Path, pixels: np.ndarray, recipe: Recipe, seed: int, count: int = 16) -> None:
+    """Draw some of the photographs, uint8 (N, H, W, 3), in a row, each over its two views."""
+    pixels = spaced(pixels, count)
+    views = 255 * two_views(tf.constant(pixels), recipe, tf.constant([seed, 0])).numpy()  # (N, 2, size, size, 3)
+    whole = tf.image.resize(pixels, views.shape[2:4], antialias=True).numpy()
+    draw_grid(path, np.stack([whole, views[:, 0], views[:, 1]]))
+
+
+def draw_neighbours(
+    path: Path, compute: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray, count: int = 8
+) -> None:
+    """Draw some of the photographs, each left of its nearest neighbours among 2,000."""
+    pixels = spaced(pixels, 2000)
+    found = features(compute, pixels)
+    order = nearest(found, spaced(found, count), count + 1)[0]  # (count, count + 1): itself first
+    draw_grid(path, np.stack([pixels[row] for row in order]))

@@ -5,7 +5,7 @@
 Reads folders of photographs, or one HDF5 file of jigsaw.to_hdf5. Writes, into --out:
     encoder.keras                         the encoder, for step 1
     checkpoint.weights.h5                 the state after the last epoch; the same command goes on from it
-    history.csv, curves.png, tensorboard  loss, contrastive accuracy, spread and kNN by epoch
+    history.csv, curves.png, tensorboard  loss, contrastive accuracy, spread, kNN, linear probe and effective rank by epoch
     views.png, neighbours.png             the views of some photographs, and their nearest neighbours
 """
 
@@ -14,24 +14,17 @@ from pathlib import Path
 from typing import Literal
 
 import keras
-import tensorflow as tf
 
 from core import settings
-from encoders import decoded
-from pretext import run, views
-from pretext.run import ResNetSettings
-from pretext.watch import compute, draw_curves
-from simclr import watch
+from pretext import run
 from simclr.model import SimCLR
 
 
 @dataclass(frozen=True)
-class Settings(ResNetSettings):
+class Settings(run.ViewSettings):
     """Edit these here, or override them on the command line."""
 
     # Data
-    only: tuple[Path, ...] = ()
-    """Files that name the photographs to take. Without one, all are taken."""
     out: Path = Path("simclr_run")
     """Folder for everything that is written."""
 
@@ -43,49 +36,14 @@ class Settings(ResNetSettings):
     dimension: settings.Count = 128
     """Dimension of the projections."""
 
-    # Views
-    strength: float = 0.5
-    """Strength of the colour jitter. The paper has 1 for ImageNet."""
-    blur: settings.Share = 0.5
-    """Probability of a Gaussian blur."""
-
 
 def main(arguments: list[str] | None = None) -> None:
-    with run.started(settings.from_command_line(Settings, arguments)) as going:
-        config = going.config
-        pixels = decoded.load(config.photographs, (config.stored,) * 2, config.out, config.only)
-        network, simclr = going.build(pixels, lambda updates: build(config, updates))
-        features = compute(simclr.network, config.encoder_size)
-        recipe = views.Recipe(config.size, config.smallest_crop, config.strength, blur=config.blur, worker=going.worker)
-
-        def example(rows: tf.Tensor, _: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-            return views.two_views(rows, recipe, seed)
-
-        def show(_: dict | None) -> None:  # only after the checkpoint's settings have been compared
-            watch.draw_views(config.out / "views.png", pixels, recipe, config.seed)
-
-        history = going.fit(
-            simclr,
-            pixels,
-            example,
-            features,
-            size=config.encoder_size,
-            identity=run.identity(config),
-            callbacks=[watch.Alarm(), keras.callbacks.LambdaCallback(on_train_begin=show)],
-        )
-        if going.worker.number:  # the main worker writes the results
-            return
-        going.export(network, simclr.network)
-        draw_curves(config.out / "curves.png", history, ("loss",), ("accuracy", "spread", "knn"))
-        watch.draw_neighbours(config.out / "neighbours.png", features, pixels)
+    run.train_views(settings.from_command_line(Settings, arguments), build)
 
 
-def build(config: Settings, updates: int) -> tuple[keras.Model, SimCLR]:
-    """Return the encoder's network, and SimCLR around it or around its fast copy, compiled for so many updates an epoch."""
-    network, fast = run.networks(config)
-    simclr = SimCLR(fast, temperature=config.temperature, head_layers=config.head_layers, dimension=config.dimension)
-    run.compile_model(simclr, config, updates, peak=config.learning_rate * config.batch_size / 256)
-    return network, simclr
+def build(config: Settings, network: keras.Model, updates: int) -> SimCLR:
+    """Return SimCLR around a network, for training."""
+    return SimCLR(network, temperature=config.temperature, head_layers=config.head_layers, dimension=config.dimension)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,11 @@ import csv
 import numpy as np
 import pytest
 
+from core import keras_files
 from core.errors import InputError
-from encoders import encoder_file, features_file
+from encoders import encoder_file, features_file, photographs
 from pretext import distil
-from tests.conftest import draw_classes
+from tests.conftest import draw_classes, toy_encoder
 
 WORDS = "--width 4 --size 16 --stored 20 --encoder-size 24 --batch-size 16 --warm-up 0 --weight-decay 0 --dimension 2 --learning-rate 0.05"
 
@@ -47,6 +48,19 @@ def test_the_student_comes_nearer_to_the_teacher(words, tmp_path):
     )
     with pytest.raises(InputError, match="targets: "):
         distil.main([*words, "--epochs", "12"])
+
+
+def test_an_encoder_is_a_teacher_too(words, tmp_path, capsys):
+    keras_files.write(tmp_path / "teacher.keras", toy_encoder(dimension=8))
+    given = [*words, "--epochs", "1", "--teacher", str(tmp_path / "teacher.keras"), "--out", str(tmp_path / "one")]
+    distil.main(given)
+    found = features_file.read(tmp_path / "one/teacher/features.pkl")
+    pixels = photographs.read(tmp_path / "patches/red/red3.png", 8, 8)
+    expected = encoder_file.read(tmp_path / "teacher.keras").predict(pixels[None], verbose=0)
+    assert len(found) == 48 and np.allclose(found["red3"], expected, rtol=1e-4)
+    capsys.readouterr()
+    distil.main(given)
+    assert "teacher/features.pkl: 48" not in capsys.readouterr().out  # computed once
 
 
 def test_targets_are_principal_components():
