@@ -9,6 +9,7 @@ Writes, into --out: seconds.json; a folder for each method, as it writes it; abl
 """
 
 import csv
+import os
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import tensorflow as tf
@@ -33,7 +35,7 @@ METHODS = {
     "BYOL": "pretext.byol",
     "MoCo v2": "pretext.moco",
 }
-ROUNDS, UPDATES = 3, 6  # turns that each method takes while it is timed, and its updates in a turn
+ROUNDS, UPDATES = 3, 5  # turns that each method takes while it is timed, and its updates in a turn
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Settings:
 
     # Training
     minutes: settings.Positive = 12.0
-    """Minutes of training for each method, as an undisturbed machine takes them."""
+    """Minutes of all processor cores for each method's training."""
     batch_size: settings.Count = 128
     """Photographs in a batch."""
     blur: settings.Share = 0.2
@@ -86,31 +88,33 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def seconds_of_updates(config: Settings) -> dict[str, float]:
-    """Return the seconds of each method's update: the least mean of a turn, in which other programs disturbed it least."""
+    """Return the seconds of each method's update: the median of its turns."""
     shape = (UPDATES * config.batch_size, 96, 96, 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape, "uint8")  # noise, which changes no time
     turns = {name: turns_of(import_module(module), pixels, config) for name, module in METHODS.items()}
-    least = dict.fromkeys(METHODS, np.inf)
-    for number in range(1 + ROUNDS):  # the first builds the graph
-        for name, turn in turns.items():
-            seconds = next(turn)
-            least[name] = min(least[name], seconds) if number else np.inf
-    for name, seconds in least.items():
+    rounds = [
+        {name: next(turn) for name, turn in turns.items()} for _ in range(1 + ROUNDS)
+    ]  # the first builds the graphs
+    found = {name: median(seconds[name] for seconds in rounds[1:]) for name in METHODS}
+    for name, seconds in found.items():
         print(f"{name}: {seconds:.3f} s an update of {config.batch_size} photographs", flush=True)
-    return least
+    return found
 
 
 def turns_of(module, pixels: np.ndarray, config: Settings) -> Iterator[float]:
-    """Yield again and again the mean seconds of some updates, live views included."""
+    """Yield again and again the mean seconds of some updates, live views included.
+
+    They are seconds of all processor cores together, so that other programs do not change them.
+    """
     chosen = module.Settings(batch_size=config.batch_size, blur=config.blur)
     _, model = run.build_views(chosen, module.build, UPDATES)
     recipe = run.recipe_of(chosen, ALONE)
     epoch = decoded.batches(pixels, config.batch_size, 0, lambda rows, _, seed: views.two_views(rows, recipe, seed))
     data = tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).repeat().flat_map(epoch).prefetch(2)
     while True:
-        start = time.monotonic()
+        start = time.process_time()
         model.fit(data, steps_per_epoch=UPDATES, shuffle=False, verbose=0)
-        yield (time.monotonic() - start) / UPDATES
+        yield (time.process_time() - start) / UPDATES / os.cpu_count()
 
 
 def train(module: str, folder: Path, epochs: int, config: Settings) -> None:

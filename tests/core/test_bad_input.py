@@ -223,6 +223,8 @@ ROWS = {
         write("captions.csv", "image,caption\nphoto0.png,a dog\n.jpg,blue dog\n")),
     "no photograph for a pretext task": Row(SIMCLR, r"none of 8 photographs can be read; see simclr_run/.*json", break_all),
     "fewer than a batch": Row(f"{SIMCLR} --batch-size 9", "8 photographs are fewer than --batch-size 9"),
+    "one photograph a batch": Row(f"{SIMCLR} --batch-size 1", "at least 2 photographs in a batch, found --batch-size 1"),
+    "a queue of no whole batches": Row(f"pretext.moco {SMALL} --queue 10", "multiple of --batch-size 4, found 10; give for example 8"),
     "a list of others": Row(f"{SIMCLR} --only other", "none of the photographs in Flicker8k_Dataset is named in other",
         write("other", "else.jpg\n")),
     "one class": Row(f"{SUPERVISED}/cat", "one sub-folder for each class at labelled/cat, found 0 sub-folders"),

@@ -32,6 +32,7 @@ SMALL = "--width 4 --size 16 --stored 20 --encoder-size 24 --batch-size 8 --epoc
 PUZZLES = "--network resnet18 --width 4 --size 48 --permutations 4 --batch-size 8 --epochs 2 --no-winograd"
 COMMANDS = {
     "simclr": f"simclr.main {SMALL} --photographs Flicker8k_Dataset",
+    "moco": f"pretext.moco {SMALL} --photographs Flicker8k_Dataset --dimension 8 --queue 16",  # it has all shared parts
     "jigsaw": f"jigsaw.main {PUZZLES} --photographs photographs.h5 --learning-rate 0.0001",
 }
 LONGEST = 400  # seconds that a worker may take, whatever becomes of the tests
@@ -114,20 +115,21 @@ def free_ports(count: int) -> list[int]:
 
 
 @pytest.mark.skipif("SOAK_KILLS" not in os.environ, reason="long: make soak")
-def test_two_workers_train_as_one(world, tmp_path, monkeypatch):
-    train_alone(world, "jigsaw", tmp_path / "one", monkeypatch)
-    assert_same(tmp_path / "one", tmp_path / "two", train(world, "jigsaw", tmp_path / "two", 2))
+@pytest.mark.parametrize("name", ["jigsaw", "simclr"])
+def test_two_workers_train_as_one(name, world, tmp_path, monkeypatch):
+    train_alone(world, name, tmp_path / "one", monkeypatch)
+    assert_same(tmp_path / "one", tmp_path / "two", train(world, name, tmp_path / "two", 2))
 
 
 @pytest.mark.parametrize("number", [0, 1] if "SOAK_KILLS" in os.environ else [0])  # 1 is missed only after 20 seconds
 def test_workers_stop_when_one_is_killed_and_go_on_to_the_losses_of_one(number, world, tmp_path, monkeypatch):
-    train_alone(world, "simclr", tmp_path / "one", monkeypatch)
-    ends = train(world, "simclr", tmp_path / "two", 2, kill=(number, 1))
+    train_alone(world, "moco", tmp_path / "one", monkeypatch)
+    ends = train(world, "moco", tmp_path / "two", 2, kill=(number, 1))
     killed, other = ends[number], ends[1 - number]
     assert killed.status == -signal.SIGKILL and killed.time < other.time  # which was not stopped by an alarm
     assert other.status == 1 and "error: another worker has stopped" in other.said, other
     assert "Traceback" not in other.said, other
-    ends = train(world, "simclr", tmp_path / "two", 2)
+    ends = train(world, "moco", tmp_path / "two", 2)
     assert "resuming after epoch 1 of 2" in ends[1].said, ends
     assert_same(tmp_path / "one", tmp_path / "two", ends)
     one, two = ({path.name for path in (tmp_path / place).iterdir()} for place in ("one", "two"))
