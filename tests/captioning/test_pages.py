@@ -15,6 +15,7 @@ from PIL import Image
 
 from captioning.decoding import Caption
 from captioning.pages import ablation_page, gallery, serve
+from captioning.pages.ablation_page import Shown
 from encoders import photographs
 from tests.browser import COMMAND, CONTRAST, DESK, PHONE, Browser
 
@@ -41,7 +42,8 @@ def write_gallery(folder: Path) -> Path:
     names = ["dog.jpg", "a <i>very<i> long name " + "without-end" * 9 + ".png", "tall.png"]
     drawn = [draw(folder / name, size) for name, size in zip(names, [(60, 40), (90, 30), (30, 90)], strict=True)]
     page = folder / "gallery.html"
-    gallery.write(page, dict(zip(drawn, [*CAPTIONS, CAPTIONS[0]], strict=True)), {"broken.jpg": "cannot be identified"})
+    described = {path: {"": [caption]} for path, caption in zip(drawn, [*CAPTIONS, CAPTIONS[0]], strict=True)}
+    gallery.write(page, described, {"broken.jpg": "cannot be identified"})
     return page
 
 
@@ -57,7 +59,7 @@ TABLE = [
 
 def write_ablation(folder: Path) -> Path:
     page, plot = folder / "ablation.html", draw(folder / "scores.png")
-    given = {draw(folder / f'{name}, "{name}".png'): {"untrained": "a dog", "<b>SimCLR</b>": f"one {name}, \"two\""} for name in ("dog", "cat")}  # fmt: skip
+    given = {draw(folder / f'{name}, "{name}".png'): {"untrained": Shown("a dog"), "<b>SimCLR</b>": Shown(f"one {name}, \"two\"")} for name in ("dog", "cat")}  # fmt: skip
     ablation_page.write(page, TABLE, ["what a reader must know " + "without-end" * 9], {"scores": plot}, given)
     return page
 
@@ -83,7 +85,7 @@ def pages(tmp_path_factory):
 def served():
     def describe(photograph):
         photographs.read(photograph, 8, 8)
-        return CAPTIONS
+        return {"": CAPTIONS}
 
     with serve.Server(describe, port=0) as server:
         Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
