@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from threading import Thread
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -47,6 +48,24 @@ def write_gallery(folder: Path) -> Path:
     return page
 
 
+LOOKED = Caption(
+    ("one", "two", "three", "four", "five", "six"), (0.5,) * 6, -0.7, True, np.eye(6).reshape(6, 2, 3) + 0.05
+)
+
+
+def write_looks(folder: Path) -> Path:
+    """A gallery of two captioners; the second looks, for its n-th word, at the n-th cell."""
+    sizes = [(60, 40), (90, 30), (30, 90)]
+    drawn = [folder / f"{width}.png" for width, _ in sizes]
+    for path, size in zip(drawn, sizes, strict=True):
+        Image.new("RGB", size, "grey").save(path)
+    page = folder / "looks.html"
+    gallery.write(
+        page, {path: {"a first captioner": [CAPTIONS[0]], "looks": [LOOKED, CAPTIONS[1]]} for path in drawn}, {}
+    )
+    return page
+
+
 TABLE = [
     ["about", "measure", "one caption for all", "untrained", "<b>SimCLR</b>", "a person"],
     ["encoder", "parameters", "", "11,170,240", "11,170,240", ""],
@@ -59,13 +78,13 @@ TABLE = [
 
 def write_ablation(folder: Path) -> Path:
     page, plot = folder / "ablation.html", draw(folder / "scores.png")
-    given = {draw(folder / f'{name}, "{name}".png'): {"untrained": Shown("a dog"), "<b>SimCLR</b>": Shown(f"one {name}, \"two\"")} for name in ("dog", "cat")}  # fmt: skip
+    given = {draw(folder / f'{name}, "{name}".png'): {"untrained": Shown("a dog", np.ones((2, 7, 7)).tolist()), "<b>SimCLR</b>": Shown(f"one {name}, \"two\"")} for name in ("dog", "cat")}  # fmt: skip
     ablation_page.write(page, TABLE, ["what a reader must know " + "without-end" * 9], {"scores": plot}, given)
     return page
 
 
 # for each page the function that writes it into a folder, with drawn data
-PAGES = {"gallery": write_gallery, "ablation": write_ablation}
+PAGES = {"gallery": write_gallery, "ablation": write_ablation, "looks": write_looks}
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +180,74 @@ def test_captions_are_marked_and_saved_with_the_keyboard_alone(browser, pages, t
     assert second == {"photograph": photograph, "encoder": "<b>SimCLR</b>", "caption": 'one dog, "two"', "mark": "adequate"}  # fmt: skip
     assert [row["mark"] for row in others] == ["", ""]
     assert browser.errors == []
+
+
+def reach(browser: Browser, way: str, word: str) -> None:
+    """Point at a word, an expression of JavaScript, tap it or press Tab until it has the focus."""
+    if way == "Tab":
+        tab_to(browser, f"it === {word}")
+        return
+    browser.run(f"{word}.scrollIntoView({{block: 'center'}})")
+    x, y = browser.run(
+        f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])({word}.getBoundingClientRect())"
+    )
+    if way == "tap":
+        browser.send("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+        browser.send("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+    else:
+        browser.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
+
+def brightness(browser: Browser, folder: Path, image: str) -> np.ndarray:
+    """Return how bright a photograph shines in the middle of each of its cells, (2, 3)."""
+    browser.screenshot(folder / "page.png")
+    x, y, width, height, *own = browser.run(
+        f"((it, {{x, y, width, height}}) => [x + scrollX, y + scrollY, width, height, it.naturalWidth, it.naturalHeight])"
+        f"({image}, {image}.getBoundingClientRect())"
+    )
+    across, down = np.multiply(own, min(width / own[0], height / own[1]))
+    left, top = x + (width - across) / 2, y + (height - down) / 2
+    page = Image.open(folder / "page.png").convert("L")
+    places = [
+        [(left + (column + 0.5) * across / 3, top + (row + 0.5) * down / 2) for column in range(3)] for row in range(2)
+    ]
+    return np.array([[page.getpixel((int(x), int(y))) for x, y in line] for line in places])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("way", "size"), [("hover", DESK), ("tap", PHONE), ("tap", DESK), ("Tab", DESK), ("Tab", PHONE)]
+)
+def test_a_word_lights_up_the_photograph_where_the_captioner_looked(browser, pages, tmp_path, way, size, scheme):
+    browser.send("Emulation.setTouchEmulationEnabled", enabled=way == "tap")
+    browser.open(pages["looks"], size, scheme)
+    for figure in range(3):
+        image = f"document.querySelectorAll('figure img')[{figure}]"
+        for word in (1, 4):
+            reach(browser, way, f"document.querySelectorAll('figure')[{figure}].querySelectorAll('.looked')[{word}]")
+            cells = brightness(browser, tmp_path, image)
+            assert cells.argmax() == word and cells.max() > 127 > 60 > np.sort(cells.ravel())[-2], cells
+        if folder := os.environ.get("SCREENSHOTS"):
+            browser.screenshot(Path(folder) / f"looks-{way}-{size[0]}-{scheme}.png")
+
+
+def test_a_word_under_the_pointer_goes_before_the_one_with_the_focus(browser, pages, tmp_path):
+    browser.open(pages["looks"])
+    image, words = "document.querySelector('img')", "document.querySelectorAll('.looked')"
+    assert np.ptp(brightness(browser, tmp_path, image)) == 0
+    reach(browser, "Tab", f"{words}[0]")
+    reach(browser, "hover", f"{words}[3]")
+    cells = brightness(browser, tmp_path, image)
+    assert cells.argmax() == 3 and np.ptp(np.delete(cells, 3)) < 9, cells
+
+
+def test_captioners_stand_side_by_side_and_on_a_phone_under_each_other(browser, pages):
+    for size, beside in ((DESK, True), (PHONE, False)):
+        browser.open(pages["looks"], size)
+        first, second = browser.run(
+            "[...document.querySelectorAll('h2')].slice(0, 2).map((it) => it.getBoundingClientRect().y)"
+        )
+        assert (first == second) == beside
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
