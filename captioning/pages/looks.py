@@ -70,7 +70,7 @@ def draw(path: Path, described: Mapping[Path, Mapping[str, Sequence[Caption]]]) 
             axes.imshow(picture)
             axes.set_title(title, fontsize=9, parse_math=False)
     with disk.replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=200)
+        figure.savefig(temporary, format="png", dpi=150)
     some = f"the first {ROWS} of {len(rows):,}" if len(rows) > ROWS else len(rows)
     print(f"wrote {path}: {some} captions, and where the captioner looked for each word")
 

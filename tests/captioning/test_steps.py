@@ -288,6 +288,13 @@ def test_step_5_serves_the_captions_that_it_shows_in_the_gallery(folder, script,
     assert len(shown) == 6 and not (folder / "gallery.html").exists()
 
 
+def test_there_must_be_captioners_to_compare(folder, script, monkeypatch):
+    step = script("5_test")
+    monkeypatch.setattr(step, "SHIPPED", folder)
+    with pytest.raises(InputError, match=r"captioners in folders of .*, found none; .* leave out --compare"):
+        step.main(["--compare"])
+
+
 def test_three_lines_of_python_caption_a_photograph(folder, capsys):
     (captioner,) = folder.glob("model-ep*")
     describer = Describer("encoder.keras", captioner)
