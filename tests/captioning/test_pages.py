@@ -7,8 +7,11 @@ import csv
 import io
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -33,9 +36,9 @@ def draw(path: Path, size: tuple[int, int] = (60, 40)) -> Path:
     return path
 
 
-def draw_bytes() -> bytes:
+def draw_bytes(colour: str = "red") -> bytes:
     buffer = io.BytesIO()
-    Image.new("RGB", (9, 9), "red").save(buffer, "PNG")
+    Image.new("RGB", (9, 9), colour).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -100,16 +103,24 @@ def pages(tmp_path_factory):
     return {name: write(folders[name]).as_uri() for name, write in PAGES.items()}
 
 
-@pytest.fixture
-def served():
-    def describe(photograph):
+@contextmanager
+def serving(captions: gallery.Captions) -> Iterator[str]:
+    """Serve the page, which finds these captions for any photograph; yield its address."""
+
+    def describe(photograph: BinaryIO) -> gallery.Captions:
         photographs.read(photograph, 8, 8)
-        return {"": CAPTIONS}
+        return captions
 
     with serve.Server(describe, port=0) as server:
         Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
         yield server.url
         server.shutdown()
+
+
+@pytest.fixture
+def served():
+    with serving({"": CAPTIONS}) as url:
+        yield url
 
 
 def check(browser: Browser, name: str, size: tuple[int, int], scheme: str) -> None:
@@ -307,6 +318,18 @@ def test_the_served_page_works_with_the_keyboard(browser, served):
     assert browser.run("document.activeElement.tagName") == "SUMMARY"
     browser.press("Enter", 13, "\r")
     assert browser.run("document.querySelector('details').open")
+
+
+def test_words_of_the_served_page_light_up_its_photograph(browser, tmp_path):
+    with serving({"merge": CAPTIONS, "looks": [LOOKED]}) as url:
+        browser.open(url, PHONE)
+        assert browser.run("getComputedStyle(document.querySelector('.looks')).display") == "none"
+        drop(browser, draw_bytes("grey"), "image/png")
+        browser.wait("document.querySelector('.looked')")
+        assert browser.run("getComputedStyle(document.querySelector('.looks')).display") == "block"
+        reach(browser, "Tab", "document.querySelectorAll('.looked')[2]")
+        assert brightness(browser, tmp_path, "document.querySelector('img')").argmax() == 2
+        assert browser.errors == []
 
 
 def test_another_page_cannot_use_the_served_one(browser, served, pages):
