@@ -88,4 +88,4 @@ def _panels(row: Row) -> Iterator[tuple[str, Image.Image]]:
     yield row.captioner, picture
     for text, looked in zip(row.caption.words, row.caption.attention, strict=True):
         smooth = light(looked).resize(picture.size, Image.Resampling.BICUBIC)
-        yield text, ImageChops.hard_light(smooth.convert("RGB"), picture)
+        yield text, ImageChops.hard_light(picture, smooth.convert("RGB"))
