@@ -3,7 +3,8 @@
     python 5_test.py --photographs Examples
 
 Reads photographs (one file or a folder), a captioner, the encoder whose features it was trained on, and a tokenizer where the captioner
-has no vocabulary of its own. Prints a line for each photograph: its name, a tab and its caption. Writes, into --out:
+has no vocabulary of its own. Prints a line for each photograph: its name, a tab and its caption; with --compare for each captioner,
+whose name and a tab come before the caption. Writes, into --out:
     gallery.html    thumbnails, captions and the probability of each word; one file, readable on a phone and without a network.
                     Point at a word of a captioner that looks, and the photograph lights up where it looked
 
@@ -14,7 +15,6 @@ Where step 2 has written no captioner in this folder and the settings name none,
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from captioning.decoding import Caption
 from captioning.describe import Describer, all_by_captioner, shipped
 from captioning.pages import gallery, looks, serve
 from core import devices, settings
@@ -84,7 +84,7 @@ def own_or_shipped(config: Settings) -> Settings:
     return replace(config, **{setting: SHIPPED / name for setting, name in names.items()})
 
 
-def show(described: dict[Path, dict[str, list[Caption]]], unreadable: dict[str, str], config: Settings) -> None:
+def show(described: dict[Path, gallery.Captions], unreadable: dict[str, str], config: Settings) -> None:
     for path, captions in described.items():
         for name, (best,) in captions.items():
             print("\t".join([path.name, *([name] if name else []), best.text]))

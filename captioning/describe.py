@@ -105,18 +105,13 @@ def shipped(folder: Path) -> dict[str, Describer]:
 
     :raises InputError: there is none.
     """
-    encoders = {path.parent: path for path in sorted(folder.glob("*/encoder.keras"))}
-    found = {
-        own.name: Describer(path, own / "captioner.keras")
-        for own, path in encoders.items()
-        if (own / "captioner.keras").exists()
-    }
+    found = sorted(path.parent for path in folder.glob("*/captioner.keras") if path.with_name("encoder.keras").exists())
     if not found:
         raise InputError(
             f"expected captioners in folders of {folder}, each with encoder.keras and captioner.keras, found none; get them, or leave "
             "out --compare"
         )
-    return found
+    return {own.name: Describer(own / "encoder.keras", own / "captioner.keras") for own in found}
 
 
 def all_by_captioner(

@@ -19,10 +19,9 @@ def write(out: Path, studies: Sequence[Study], data: Data) -> None:
     write_text(out / "ablation.csv", comparison.as_csv(table))
     write_text(out / "ablation.md", comparison.as_markdown(table, notes))
     pictures = plots.draw(out, studies, summaries, beside)
-    captions = {study.name: _captions(study.runs[0], examples(data)) for study in studies}
-    shown = {
-        data.photographs[image]: {name: given[image] for name, given in captions.items()} for image in examples(data)
-    }
+    images = examples(data)
+    captions = {study.name: _captions(study.runs[0], images) for study in studies}
+    shown = {data.photographs[image]: {name: given[image] for name, given in captions.items()} for image in images}
     ablation_page.write(out / "ablation.html", table, notes, pictures, shown)
     print(f"\n{comparison.as_markdown(table, notes)}")
     print(f"wrote {out / 'ablation'}.csv, .md and .html: {len(studies)} encoders, {seeds} captioners each")

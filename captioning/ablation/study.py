@@ -230,7 +230,7 @@ def examples(data: Data) -> list[str]:
 
 def _write_attention(path: Path, looked: Mapping[str, np.ndarray | None]) -> None:
     """Write where a captioner looked for each word of some photographs' captions, (words, h, w); nothing if it does not look."""
-    if found := {image: maps.round(4).tolist() for image, maps in looked.items() if maps is not None}:
+    if found := {image: maps.round(6).tolist() for image, maps in looked.items() if maps is not None}:
         disk.write_json(path, found)
 
 

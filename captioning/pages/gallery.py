@@ -12,9 +12,8 @@ from captioning.decoding import Caption
 from captioning.pages import looks, page
 from core import disk
 
-Captions = Mapping[
-    str, Sequence[Caption]
-]  # of a photograph, by the captioner's name, "" if it needs none; the best first
+# Of a photograph, the best first, by the captioner's name, which is empty where there is only one.
+Captions = Mapping[str, Sequence[Caption]]
 
 
 def write(path: Path, described: Mapping[Path, Captions], unreadable: Mapping[str, str]) -> None:

@@ -1,9 +1,9 @@
 """Where a captioner looked for each word: as a light over the photograph, on the pages and in a figure for papers."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageChops
@@ -13,11 +13,13 @@ from captioning.pages import page
 from core import disk
 from core.errors import InputError
 
-DARK, LIGHT = (
-    25,
-    165,
-)  # greys: where it did not look, and where it looked most; hard light leaves a photograph as it is at 127
+if TYPE_CHECKING:  # slow to import, and needed only where something is drawn
+    from matplotlib.figure import Figure
+
+DARK, LIGHT = 25, 165  # greys: where it did not look, and where it looked most; 127 changes nothing in hard light
 ROWS = 12  # of a figure
+
+Panel = tuple[str, Image.Image]  # of a figure: its title and its picture
 
 
 def light(looked: np.ndarray) -> Image.Image:
@@ -38,54 +40,49 @@ def attributes(looked: np.ndarray | None, style: str = "") -> str:
     return f'class="looked" tabindex="0" style="--light:url({page.data_url("png", buffer.getvalue())});{style}"'
 
 
-class Row(NamedTuple):
-    """A row of the figure: a photograph, the captioner's name and its caption, which has attention."""
-
-    photograph: Path
-    captioner: str
-    caption: Caption
-
-
 def draw(path: Path, described: Mapping[Path, Mapping[str, Sequence[Caption]]]) -> None:
     """Write a PNG: for each photograph a row with it, and again for each word, lit where the captioner looked.
 
-    :param described: as `gallery.write`. Only the first rows are drawn.
+    :param described: as `gallery.write`. Captions of captioners that do not look are left out, and all after the first `ROWS`.
     :raises InputError: no captioner looks.
     """
-    from matplotlib.figure import Figure  # slow to import, and needed only here
-
-    rows = list(_rows(described))
+    rows = [
+        (photograph, captioner, best)
+        for photograph, captions in described.items()
+        for captioner, (best, *_) in captions.items()
+        if best.attention is not None
+    ]
     if not rows:
         raise InputError(
             f"expected a captioner that looks, to draw {path}; found none that sees a grid: train one with "
             "2_train_IC_model.py --captioner attention, or leave out --figure"
         )
-    columns = 1 + max(len(row.caption.words) for row in rows[:ROWS])
-    figure = Figure(figsize=(1.3 * columns, 1.4 * len(rows[:ROWS])), layout="constrained")
-    grid = figure.subplots(len(rows[:ROWS]), columns, squeeze=False)
-    for axes in grid.flat:
-        axes.axis("off")
-    for line, row in zip(grid, rows, strict=False):
-        for axes, (title, picture) in zip(line, _panels(row), strict=False):
-            axes.imshow(picture)
-            axes.set_title(title, fontsize=9, parse_math=False)
+    figure = _figure([_panels(*row) for row in rows[:ROWS]])
     with disk.replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
     some = f"the first {ROWS} of {len(rows):,}" if len(rows) > ROWS else len(rows)
     print(f"wrote {path}: {some} captions, and where the captioner looked for each word")
 
 
-def _rows(described: Mapping[Path, Mapping[str, Sequence[Caption]]]) -> Iterator[Row]:
-    for photograph, captions in described.items():
-        for captioner, (best, *_) in captions.items():
-            if best.attention is not None:
-                yield Row(photograph, captioner, best)
+def _panels(photograph: Path, captioner: str, caption: Caption) -> list[Panel]:
+    """Return the photograph below the captioner's name, and again for each word."""
+    picture = page.thumbnail(photograph)
+    panels = [(captioner, picture)]
+    for word, looked in zip(caption.words, caption.attention, strict=True):
+        smooth = light(looked).resize(picture.size, Image.Resampling.BICUBIC).convert("RGB")
+        panels.append((word, ImageChops.hard_light(picture, smooth)))
+    return panels
 
 
-def _panels(row: Row) -> Iterator[tuple[str, Image.Image]]:
-    """Yield each panel's title and picture: the photograph, and again for each word."""
-    picture = page.thumbnail(row.photograph)
-    yield row.captioner, picture
-    for text, looked in zip(row.caption.words, row.caption.attention, strict=True):
-        smooth = light(looked).resize(picture.size, Image.Resampling.BICUBIC)
-        yield text, ImageChops.hard_light(picture, smooth.convert("RGB"))
+def _figure(rows: Sequence[Sequence[Panel]]) -> "Figure":
+    from matplotlib.figure import Figure
+
+    columns = max(map(len, rows))
+    figure = Figure(figsize=(1.3 * columns, 1.4 * len(rows)), layout="constrained")  # inches
+    for number, row in enumerate(rows):
+        for column, (title, picture) in enumerate(row, start=1):
+            axes = figure.add_subplot(len(rows), columns, number * columns + column)
+            axes.axis("off")
+            axes.imshow(picture)
+            axes.set_title(title, fontsize=9, parse_math=False)  # a $ in a word is a $
+    return figure
