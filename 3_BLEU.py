@@ -16,7 +16,7 @@ from pathlib import Path
 
 from captioning import checks, report, splits
 from captioning.captions import Captions, read_captions, read_descriptions, read_results
-from captioning.describe import describe
+from captioning.describe import describe, texts
 from core import devices, disk, settings
 
 
@@ -65,7 +65,8 @@ def score(config: Settings) -> None:
         unfinished: set[str] = set()
         captions = checks.pick(read_results(config.candidates, described), test, "caption", config.candidates)
     else:
-        captions, unfinished = describe(config.model, config.features, train, test, config.descriptions, config.beam)
+        found = describe(config.model, config.features, train, test, config.descriptions, config.beam)
+        captions, unfinished = texts(found)
     others = config.against and checks.pick(read_results(config.against, described), test, "caption", config.against)
     known = {"split": splits.describe(config.test_images), "beam": None if config.candidates else config.beam}
     report.write(config.out, captions, unfinished, train, test, references, others, **known)

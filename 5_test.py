@@ -3,8 +3,10 @@
     python 5_test.py --photographs Examples
 
 Reads photographs (one file or a folder), a captioner, the encoder whose features it was trained on, and a tokenizer where the captioner
-has no vocabulary of its own. Prints a line for each photograph: its name, a tab and its caption. Writes, into --out:
-    gallery.html    thumbnails, captions and the probability of each word; one file, readable on a phone and without a network
+has no vocabulary of its own. Prints a line for each photograph: its name, a tab and its caption; with --compare for each captioner,
+whose name and a tab come before the caption. Writes, into --out:
+    gallery.html    thumbnails, captions and the probability of each word; one file, readable on a phone and without a network.
+                    Point at a word of a captioner that looks, and the photograph lights up where it looked
 
 With --serve it shows a page instead, on this machine alone. The page captions the photographs dropped on it and keeps nothing.
 Where step 2 has written no captioner in this folder and the settings name none, the captioner of Pre-trained/ is used.
@@ -13,9 +15,8 @@ Where step 2 has written no captioner in this folder and the settings name none,
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from captioning.decoding import Caption
-from captioning.describe import Describer
-from captioning.pages import gallery, serve
+from captioning.describe import Describer, all_by_captioner, shipped
+from captioning.pages import gallery, looks, serve
 from core import devices, settings
 from encoders import photographs
 
@@ -32,6 +33,8 @@ class Settings:
     """A photograph, or a folder of them."""
     out: Path = Path()
     """Folder for gallery.html."""
+    figure: Path | None = None
+    """PNG file: draw where the captioner looked for each word of the first 12 captions. It needs a captioner that looks."""
 
     # Models
     model: Path = Path()
@@ -42,6 +45,8 @@ class Settings:
     """The encoder whose features the captioner was trained on."""
     beam: settings.Count = 1
     """Beam width. 1 is greedy search; captions of 3 to 5 often read better."""
+    compare: bool = False
+    """Show the captions of all captioners in folders of Pre-trained/ side by side, in place of the one of the settings above."""
 
     # Page
     serve: bool = False
@@ -51,15 +56,21 @@ class Settings:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    config = own_or_shipped(settings.from_command_line(Settings, arguments))
+    config = settings.from_command_line(Settings, arguments)
     devices.prepare()
-    describer = Describer(config.encoder, config.model, config.tokenizer)
+    describers = shipped(SHIPPED) if config.compare else {"": chosen(config)}
     if config.serve:
-        serve.run(lambda photograph: describer(photograph, max(config.beam, 3)), config.port)
+        beam = max(config.beam, 3)
+        serve.run(lambda photo: {name: describe(photo, beam) for name, describe in describers.items()}, config.port)
     else:
         one = config.photographs.is_file()
         paths = [config.photographs] if one else photographs.list_photographs(config.photographs)
-        show(*describer.all_of(paths, config.beam), config.out / "gallery.html")
+        show(*all_by_captioner(describers, paths, config.beam), config)
+
+
+def chosen(config: Settings) -> Describer:
+    config = own_or_shipped(config)
+    return Describer(config.encoder, config.model, config.tokenizer)
 
 
 def own_or_shipped(config: Settings) -> Settings:
@@ -73,13 +84,17 @@ def own_or_shipped(config: Settings) -> Settings:
     return replace(config, **{setting: SHIPPED / name for setting, name in names.items()})
 
 
-def show(captions: dict[Path, Caption], unreadable: dict[str, str], page: Path) -> None:
-    for path, caption in captions.items():
-        print(f"{path.name}\t{caption.text}")
+def show(described: dict[Path, gallery.Captions], unreadable: dict[str, str], config: Settings) -> None:
+    for path, captions in described.items():
+        for name, (best,) in captions.items():
+            print("\t".join([path.name, *([name] if name else []), best.text]))
     for name, reason in unreadable.items():
         print(f"skipped {name}: {reason}")
-    gallery.write(page, captions, unreadable)
-    print(f"wrote {page}: {len(captions):,} photographs, {page.stat().st_size / 1e6:.1f} MB")
+    page = config.out / "gallery.html"
+    gallery.write(page, described, unreadable)
+    print(f"wrote {page}: {len(described):,} photographs, {page.stat().st_size / 1e6:.1f} MB")
+    if config.figure:
+        looks.draw(config.figure, described)
 
 
 if __name__ == "__main__":

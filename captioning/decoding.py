@@ -1,5 +1,6 @@
 """Captions of many photographs at once, one step a word for all of them: greedy search, beam search or sampling."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,7 +22,7 @@ class Caption:
 
     `score` is the mean log-probability of a word, the end token's included, or what the captioner's `DECODING` makes of their sum.
     A caption is unfinished where the maximum length, or the padding id that is no word, ended it. `attention` is where the
-    captioner looked for each word, (words, cells) whose rows sum to 1; None if it does not look.
+    captioner looked for each word, (words, cells) whose rows sum to 1; None if it does not look. `at_places` gives its cells their places.
     """
 
     words: tuple[str, ...]
@@ -34,6 +35,11 @@ class Caption:
     def text(self) -> str:
         """The words as one string."""
         return " ".join(self.words)
+
+    def at_places(self, grid: Sequence[int] | None) -> "Caption":
+        """Return the caption with its attention as (words, h, w), for a grid (h, w, ...); with None for a captioner that sees no grid."""
+        looked = None if grid is None or self.attention is None else self.attention.reshape(-1, *grid[:2])
+        return replace(self, attention=looked)
 
 
 def caption(model: keras.Model, features: np.ndarray, tokenizer: Tokenizer, beam: int = 1) -> list[Caption]:

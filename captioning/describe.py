@@ -1,6 +1,6 @@
 """Captions of photographs: of a split, for step 3, or of any files, for step 5."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
@@ -18,8 +18,8 @@ from encoders import encoder_file, extract, features_file, photographs
 
 def describe(
     model: Path, features: Path, train: Captions, test: Captions, source: Path, beam: int
-) -> tuple[dict[str, str], set[str]]:
-    """Return a captioner's captions of the test photographs, and the ids of those without an end.
+) -> dict[str, Caption]:
+    """Return a captioner's captions of the test photographs, by image id. Their attention is (words, h, w).
 
     :param model: a captioner's file, or a folder whose captioner with the lowest val_loss is taken.
     :param source: the file that the train descriptions were read from.
@@ -34,13 +34,21 @@ def describe(
     if not tokenizer:
         fitted = Tokenizer.fit(wrap(text) for texts in train.values() for text in texts)
         tokenizer = captioner_file.check_vocabulary(captioner.model, fitted, source)
-    written = dict(zip(test, decoding.caption(captioner.model, seen, tokenizer, beam), strict=True))
-    captions = {image: caption.text for image, caption in written.items()}
-    return captions, {image for image, caption in written.items() if not caption.finished}
+    found = decoding.caption(captioner.model, seen, tokenizer, beam)
+    grid = (origin["rows"], origin["columns"]) if captioner.looks else None
+    return {image: caption.at_places(grid) for image, caption in zip(test, found, strict=True)}
+
+
+def texts(captions: Mapping[str, Caption]) -> tuple[dict[str, str], set[str]]:
+    """Return captions as texts, and the ids of those without an end."""
+    unfinished = {image for image, caption in captions.items() if not caption.finished}
+    return {image: caption.text for image, caption in captions.items()}, unfinished
 
 
 class Describer:
     """Captions any photographs, with an encoder and a captioner that was trained on its features.
+
+    The attention of its captions is (words, h, w).
 
     :param encoder: the encoder's file.
     :param captioner: the captioner's file, or a folder whose captioner with the lowest val_loss is taken.
@@ -53,6 +61,7 @@ class Describer:
         self.encoder, self.captioner, self._looks = encoder_file.read(Path(encoder)), found.model, found.looks
         origin = {"encoder": encoder_file.fingerprint(self.encoder)}
         shape = self._network.shape if self._looks else self.encoder.output_shape[1:]
+        self._grid = self._network.grid if self._looks else None  # (h, w, C)
         checks.check_features(found, shape, origin, encoder)
         if found.tokenizer:
             self.tokenizer = found.tokenizer
@@ -76,7 +85,8 @@ class Describer:
         pixels = photographs.read(source, self._network.height, self._network.width)  # (H, W, 3)
         features, *grid = self._network.outputs(pixels[None])
         seen = extract.cells_of(*grid) if grid else features
-        return decoding.alternatives(self.captioner, seen, self.tokenizer, beam)[0]
+        found = decoding.alternatives(self.captioner, seen, self.tokenizer, beam)[0]
+        return [caption.at_places(self._grid) for caption in found]
 
     def all_of(self, paths: Sequence[Path], beam: int) -> tuple[dict[Path, Caption], dict[str, str]]:
         """Return the best caption of each photograph, and why others could not be read, by name."""
@@ -84,4 +94,33 @@ class Describer:
         stacked = np.concatenate(list(extracted.values()))  # (N, D) or (N, cells, C)
         found = decoding.caption(self.captioner, stacked, self.tokenizer, beam)
         by_name = {path.name: path for path in paths}
-        return {by_name[name]: caption for name, caption in zip(extracted, found, strict=True)}, unreadable
+        captions = {
+            by_name[name]: caption.at_places(self._grid) for name, caption in zip(extracted, found, strict=True)
+        }
+        return captions, unreadable
+
+
+def shipped(folder: Path) -> dict[str, Describer]:
+    """Return the captioners that are shipped, each with its encoder in a folder of its own, by these folders' names.
+
+    :raises InputError: there is none.
+    """
+    found = sorted(path.parent for path in folder.glob("*/captioner.keras") if path.with_name("encoder.keras").exists())
+    if not found:
+        raise InputError(
+            f"expected captioners in folders of {folder}, each with encoder.keras and captioner.keras, found none; get them, or leave "
+            "out --compare"
+        )
+    return {own.name: Describer(own / "encoder.keras", own / "captioner.keras") for own in found}
+
+
+def all_by_captioner(
+    describers: Mapping[str, Describer], paths: Sequence[Path], beam: int
+) -> tuple[dict[Path, dict[str, list[Caption]]], dict[str, str]]:
+    """Return each photograph's best caption by each captioner, and why others could not be read, by name."""
+    described: dict[Path, dict[str, list[Caption]]] = {}
+    for name, describer in describers.items():
+        captions, unreadable = describer.all_of(paths, beam)
+        for path, caption in captions.items():
+            described.setdefault(path, {})[name] = [caption]
+    return described, unreadable

@@ -29,13 +29,13 @@ def test_step_5_and_its_page_describe_with_what_is_shipped(folder, script, capsy
     assert printed.count(NOTICE) == 1 and step.QUALITY in printed
     assert list(shown) == ["0.jpg", "1.jpg", "2.jpg"] and len(set(shown.values())) > 1
     assert all(text and set(text.split()) <= known.keys() for text in shown.values())
-    assert Path("gallery.html").read_text("utf-8").count("<figure>") == 3
+    assert Path("gallery.html").read_text("utf-8").count("</figure>") == 3
 
     served = []
     monkeypatch.setattr(step.serve, "run", lambda describe, port: served.append(describe))
     step.main(["--serve"])
     with Path("photographs/1.jpg").open("rb") as photograph:
-        assert len(served[0](photograph)) == 3
+        assert len(served[0](photograph)[""]) == 3
     assert NOTICE in capsys.readouterr().out
 
 

@@ -1,23 +1,27 @@
 """Step 6: each encoder goes through steps 1 to 3 with several captioners. What is finished is not done again.
 
 Each encoder has a folder, named by its name and fingerprint, with features.pkl, extracted.json (of which photographs), encoder.json,
-minutes.json and a folder for each captioner (`runs`): what step 2 writes, captions.json, minutes.json and, last, scores.json.
+minutes.json and a folder for each captioner (`runs`): what step 2 writes, captions.json, minutes.json,
+attention.json of a captioner that looks, for the photographs on the page, and, last, scores.json.
 """
 
+import random
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
 from captioning import checks, report, reward
 from captioning.captions import Captions, clean_into, read_captions, read_descriptions
 from captioning.cleaning import Cleaning
 from captioning.describe import describe as describe_photographs
+from captioning.describe import texts
 from captioning.models import merge
 from captioning.train import Recipe, TrainingData, train
 from core import disk
@@ -30,6 +34,8 @@ from encoders.features_file import grid_path
 
 # What FILE.json beside an encoder's file may say. A person writes the first two; encoders.convert writes the others.
 SIDECAR = ("pretext task", "data", "checkpoint", "family", "network", "normalisation")
+
+EXAMPLES = 12  # photographs on the page
 
 
 class Data(NamedTuple):
@@ -207,12 +213,25 @@ def _scored(run: Path, identity: dict[str, Any], trained: Callable[[], tuple[Pat
     print(f"\n{run}", flush=True)
     with timed(run):
         captioner, val_loss = trained()
-        captions, unfinished = describe_photographs(
+        found = describe_photographs(
             captioner, run.with_name("features.pkl"), data.train, data.test, data.descriptions, beam
         )
+        captions, unfinished = texts(found)
+        _write_attention(run / "attention.json", {image: found[image].attention for image in examples(data)})
         about = {"split": identity["split"], "beam": beam, "recipe": identity, "val_loss": val_loss}
         report.write(run, captions, unfinished, data.train, data.test, data.references, **about)
     keras.backend.clear_session()
+
+
+def examples(data: Data) -> list[str]:
+    """Return the ids of the test photographs that are on the page."""
+    return random.Random(0).sample(sorted(data.test), min(EXAMPLES, len(data.test)))
+
+
+def _write_attention(path: Path, looked: Mapping[str, np.ndarray | None]) -> None:
+    """Write where a captioner looked for each word of some photographs' captions, (words, h, w); nothing if it does not look."""
+    if found := {image: maps.round(6).tolist() for image, maps in looked.items() if maps is not None}:
+        disk.write_json(path, found)
 
 
 def stamp(paths: Iterable[Path]) -> str:

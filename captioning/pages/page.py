@@ -55,23 +55,39 @@ def items(pieces: Iterable[str]) -> str:
     return "\n".join(f"<li>{piece}</li>" for piece in pieces)
 
 
-def thumbnail(photograph: Path | BinaryIO, spoken: str) -> str:
-    """Return the HTML of a photograph as a small JPEG.
+def thumbnail(photograph: Path | BinaryIO) -> Image.Image:
+    """Return a photograph as a small picture.
 
-    :param spoken: the HTML of what a screen reader says in its place.
     :raises Unreadable: as `photographs.open_rgb`.
     """
     image = photographs.open_rgb(photograph)
     image.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
+    return image
+
+
+def figure(photograph: Path | BinaryIO, spoken: str, below: str) -> str:
+    """Return the HTML of a photograph as a small JPEG, with what stands below it.
+
+    :param spoken: the HTML of what a screen reader says in its place.
+    :param below: HTML.
+    :raises Unreadable: as `photographs.open_rgb`.
+    """
+    image, buffer = thumbnail(photograph), io.BytesIO()
     image.save(buffer, "JPEG", quality=80)
     width, height = image.size
-    return f'<img src="data:image/jpeg;base64,{_base64(buffer.getvalue())}" width="{width}" height="{height}" alt="{spoken}">'
+    source = data_url("jpeg", buffer.getvalue())
+    shown = f'<img src="{source}" width="{width}" height="{height}" alt="{spoken}">'
+    return f'<figure style="--ratio:{width / height:.4f}">\n{shown}\n{below}\n</figure>'
 
 
 def picture(png: bytes, spoken: str) -> str:
-    """Return the HTML of a PNG as it is; `spoken` as in `thumbnail`."""
-    return f'<img src="data:image/png;base64,{_base64(png)}" alt="{spoken}">'
+    """Return the HTML of a PNG as it is; `spoken` as in `figure`."""
+    return f'<img src="{data_url("png", png)}" alt="{spoken}">'
+
+
+def data_url(kind: str, data: bytes) -> str:
+    """Return the address that holds a picture of this kind (jpeg, png)."""
+    return f"data:image/{kind};base64,{_base64(data)}"
 
 
 def _base64(data: bytes) -> str:

@@ -6,15 +6,15 @@ a page whose name was made to point here cannot forge `Host`, and a browser name
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock
 from typing import BinaryIO
 from urllib.parse import parse_qs, urlsplit
 
-from captioning.decoding import Caption
 from captioning.pages import gallery, page
+from captioning.pages.gallery import Captions
 from core.errors import InputError
 from encoders.photographs import Unreadable
 
@@ -50,12 +50,12 @@ class Refused(Exception):
 class Server(ThreadingHTTPServer):
     """Answers on 127.0.0.1, one photograph at a time.
 
-    :param describe: returns the captions of an open photograph, the best one first, or raises `Unreadable`.
+    :param describe: returns the captions of an open photograph, or raises `Unreadable`.
     :param port: 0 takes any free one.
     :raises InputError: the port is taken.
     """
 
-    def __init__(self, describe: Callable[[BinaryIO], Sequence[Caption]], port: int) -> None:
+    def __init__(self, describe: Callable[[BinaryIO], Captions], port: int) -> None:
         self.describe, self.turn = describe, Lock()
         try:
             super().__init__((ADDRESS, port), Handler)
@@ -133,7 +133,7 @@ class Handler(BaseHTTPRequestHandler):
         return int(length)
 
 
-def run(describe: Callable[[BinaryIO], Sequence[Caption]], port: int) -> None:
+def run(describe: Callable[[BinaryIO], Captions], port: int) -> None:
     """Serve the page until Ctrl-C; see `Server`."""
     with Server(describe, port) as server:
         print(f"open {server.url} in a browser of this machine; Ctrl-C ends it", flush=True)

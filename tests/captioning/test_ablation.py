@@ -245,6 +245,32 @@ def test_the_page_holds_everything_and_fetches_nothing(world):
     assert not {tag for tag, _ in page.tags} & {"link", "iframe", "b"}
 
 
+def test_the_page_shows_where_a_captioner_looked_and_goes_on_without_it(tmp_path):
+    write_world(tmp_path)
+    photographs = keras.Input((8, 8, 3), dtype="uint8")
+    grid = layers.AveragePooling2D((4, 2), name="grid")(layers.Rescaling(1 / 255)(photographs))  # 2 x 4 cells
+    keras_files.write(tmp_path / "plain.keras", keras.Model(photographs, layers.Flatten()(grid)))
+    words = [
+        *options(tmp_path, f"{tmp_path}/plain.keras"),
+        *["--seeds", "1", "--epochs", "1", "--captioner", "attention"],
+    ]
+    STEP.main(words)
+    (run,) = (tmp_path / "out").glob("plain-*/attention-seed-0")
+    captions, looked = read_results(run / "captions.json"), disk.read_json(run / "attention.json")
+    assert {image: np.shape(maps) for image, maps in looked.items()} == {
+        image: (len(caption.split()), 2, 4) for image, caption in captions.items() if caption
+    }
+    assert np.sum(next(iter(looked.values())), axis=(1, 2)) == pytest.approx(1, abs=1e-3)
+    page = (tmp_path / "out" / "ablation.html").read_text("utf-8")
+    assert page.count('<span class="looked"') == sum(len(caption.split()) for caption in captions.values())
+    (run / "attention.json").unlink()  # as in a folder of an earlier version
+    STEP.main(words)
+    old = (tmp_path / "out" / "ablation.html").read_text("utf-8")
+    assert 'class="looked"' not in old
+    kept = [re.search(r'data-captions="(\w+)"', source)[1] for source in (page, old)]
+    assert kept[0] == kept[1], "marks would be lost"
+
+
 def test_only_the_pages_own_script_may_run(world):
     source = (world / "out" / "ablation.html").read_text("utf-8")
     (script,) = re.findall(r"<script>(.*?)</script>", source, re.DOTALL)

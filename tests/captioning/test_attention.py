@@ -12,6 +12,7 @@ import tensorflow as tf
 from captioning import captioner_file, decoding, train
 from captioning.batches import ByPhotograph, gather
 from captioning.models import attention
+from captioning.pages import gallery
 from captioning.tokenizer import Tokenizer, wrap
 from core.errors import InputError
 from encoders import features_file
@@ -165,12 +166,43 @@ def test_steps_1_to_5_run_with_a_captioner_that_looks(steps, monkeypatch, capsys
     monkeypatch.chdir(steps)
     command("3_BLEU --model models --out out")()
     assert (steps / "out" / "captions.json").exists()
-    command("5_test --model models --encoder encoder.keras --out out")()
-    assert capsys.readouterr().out.count("\t") == 8
+    command("5_test --model models --encoder encoder.keras --out out --figure out/words.png")()
+    printed = capsys.readouterr().out
+    assert printed.count("\t") == 8 and "words.png: 8 captions" in printed and Path("out/words.png").exists()
+    words = sum(len(line.split("\t")[1].split()) for line in printed.splitlines() if "\t" in line)
+    assert Path("out/gallery.html").read_text("utf-8").count('class="looked"') == words
     command("captioning.doctor --model models --encoder encoder.keras --cleaning natural")()
     printed = capsys.readouterr().out
     assert "the captioner was trained on such features" in printed
     assert "the captioner was trained on features of this encoder" in printed
+
+
+def test_step_5_compares_all_shipped_captioners(steps, world, script, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(steps)
+    for name, folder in (("looks", steps / "models"), ("merge", world)):
+        (tmp_path / name).mkdir()
+        shutil.copy(steps / "encoder.keras", tmp_path / name)
+        shutil.copy(next(folder.glob("model-ep*")), tmp_path / name / "captioner.keras")
+    (tmp_path / "features").mkdir()  # a folder without a captioner
+    shutil.copy(steps / "encoder.keras", tmp_path / "features")
+    step, served = script("5_test"), []
+    monkeypatch.setattr(step, "SHIPPED", tmp_path)
+    step.main(["--compare", "--out", "compared", "--figure", "compared/words.png"])
+    printed = capsys.readouterr().out
+    lines = [line.split("\t") for line in printed.splitlines() if "\t" in line]
+    assert [line[:2] for line in lines] == [[f"photo{n}.png", name] for n in range(8) for name in ("looks", "merge")]
+    page = Path("compared/gallery.html").read_text("utf-8")
+    assert (
+        f'alt="looks: {lines[0][2]}; merge: {lines[1][2] or "no words"}"' in page and page.count("<h2>looks</h2>") == 8
+    )
+    assert "words.png: 8 captions" in printed and "no captioner of yours" not in printed
+
+    monkeypatch.setattr(step.serve, "run", lambda describe, port: served.append(describe))
+    step.main(["--compare", "--serve"])
+    with Path("Examples/photo0.png").open("rb") as photograph:
+        found = served[0](photograph)
+        assert "<h2>merge</h2>" in gallery.figure(photograph, "photo0", found)
+    assert {name: len(captions) for name, captions in found.items()} == {"looks": 3, "merge": 3}
 
 
 def test_a_run_goes_on_to_the_same_losses(steps, monkeypatch, capsys):

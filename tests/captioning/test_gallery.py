@@ -46,7 +46,8 @@ def photograph(tmp_path):
 
 
 def page(tmp_path, captions, unreadable=()):
-    gallery.write(tmp_path / "gallery.html", captions, dict(unreadable))
+    described = {path: {"": [caption]} for path, caption in captions.items()}
+    gallery.write(tmp_path / "gallery.html", described, dict(unreadable))
     return Page((tmp_path / "gallery.html").read_text("utf-8"))
 
 

@@ -7,14 +7,19 @@ import csv
 import io
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
+from typing import BinaryIO
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from captioning.decoding import Caption
 from captioning.pages import ablation_page, gallery, serve
+from captioning.pages.ablation_page import Shown
 from encoders import photographs
 from tests.browser import COMMAND, CONTRAST, DESK, PHONE, Browser
 
@@ -31,9 +36,9 @@ def draw(path: Path, size: tuple[int, int] = (60, 40)) -> Path:
     return path
 
 
-def draw_bytes() -> bytes:
+def draw_bytes(colour: str = "red") -> bytes:
     buffer = io.BytesIO()
-    Image.new("RGB", (9, 9), "red").save(buffer, "PNG")
+    Image.new("RGB", (9, 9), colour).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -41,7 +46,26 @@ def write_gallery(folder: Path) -> Path:
     names = ["dog.jpg", "a <i>very<i> long name " + "without-end" * 9 + ".png", "tall.png"]
     drawn = [draw(folder / name, size) for name, size in zip(names, [(60, 40), (90, 30), (30, 90)], strict=True)]
     page = folder / "gallery.html"
-    gallery.write(page, dict(zip(drawn, [*CAPTIONS, CAPTIONS[0]], strict=True)), {"broken.jpg": "cannot be identified"})
+    described = {path: {"": [caption]} for path, caption in zip(drawn, [*CAPTIONS, CAPTIONS[0]], strict=True)}
+    gallery.write(page, described, {"broken.jpg": "cannot be identified"})
+    return page
+
+
+LOOKED = Caption(
+    ("one", "two", "three", "four", "five", "six"), (0.5,) * 6, -0.7, True, np.eye(6).reshape(6, 2, 3) + 0.05
+)
+
+
+def write_looks(folder: Path) -> Path:
+    """A gallery of two captioners; the second looks, for its n-th word, at the n-th cell."""
+    sizes = [(60, 40), (90, 30), (30, 90)]
+    drawn = [folder / f"{width}.png" for width, _ in sizes]
+    for path, size in zip(drawn, sizes, strict=True):
+        Image.new("RGB", size, "grey").save(path)
+    page = folder / "looks.html"
+    gallery.write(
+        page, {path: {"a first captioner": [CAPTIONS[0]], "looks": [LOOKED, CAPTIONS[1]]} for path in drawn}, {}
+    )
     return page
 
 
@@ -57,13 +81,13 @@ TABLE = [
 
 def write_ablation(folder: Path) -> Path:
     page, plot = folder / "ablation.html", draw(folder / "scores.png")
-    given = {draw(folder / f'{name}, "{name}".png'): {"untrained": "a dog", "<b>SimCLR</b>": f"one {name}, \"two\""} for name in ("dog", "cat")}  # fmt: skip
+    given = {draw(folder / f'{name}, "{name}".png'): {"untrained": Shown("a dog", np.ones((2, 7, 7)).tolist()), "<b>SimCLR</b>": Shown(f"one {name}, \"two\"")} for name in ("dog", "cat")}  # fmt: skip
     ablation_page.write(page, TABLE, ["what a reader must know " + "without-end" * 9], {"scores": plot}, given)
     return page
 
 
 # for each page the function that writes it into a folder, with drawn data
-PAGES = {"gallery": write_gallery, "ablation": write_ablation}
+PAGES = {"gallery": write_gallery, "ablation": write_ablation, "looks": write_looks}
 
 
 @pytest.fixture(scope="module")
@@ -79,16 +103,24 @@ def pages(tmp_path_factory):
     return {name: write(folders[name]).as_uri() for name, write in PAGES.items()}
 
 
-@pytest.fixture
-def served():
-    def describe(photograph):
+@contextmanager
+def serving(captions: gallery.Captions) -> Iterator[str]:
+    """Serve the page, which finds these captions for any photograph; yield its address."""
+
+    def describe(photograph: BinaryIO) -> gallery.Captions:
         photographs.read(photograph, 8, 8)
-        return CAPTIONS
+        return captions
 
     with serve.Server(describe, port=0) as server:
         Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
         yield server.url
         server.shutdown()
+
+
+@pytest.fixture
+def served():
+    with serving({"": CAPTIONS}) as url:
+        yield url
 
 
 def check(browser: Browser, name: str, size: tuple[int, int], scheme: str) -> None:
@@ -161,6 +193,74 @@ def test_captions_are_marked_and_saved_with_the_keyboard_alone(browser, pages, t
     assert browser.errors == []
 
 
+def reach(browser: Browser, way: str, word: str) -> None:
+    """Point at a word, an expression of JavaScript, tap it or press Tab until it has the focus."""
+    if way == "Tab":
+        tab_to(browser, f"it === {word}")
+        return
+    browser.run(f"{word}.scrollIntoView({{block: 'center'}})")
+    x, y = browser.run(
+        f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])({word}.getBoundingClientRect())"
+    )
+    if way == "tap":
+        browser.send("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+        browser.send("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+    else:
+        browser.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
+
+def brightness(browser: Browser, folder: Path, image: str) -> np.ndarray:
+    """Return how bright a photograph shines in the middle of each of its cells, (2, 3)."""
+    browser.screenshot(folder / "page.png")
+    x, y, width, height, *own = browser.run(
+        f"((it, {{x, y, width, height}}) => [x + scrollX, y + scrollY, width, height, it.naturalWidth, it.naturalHeight])"
+        f"({image}, {image}.getBoundingClientRect())"
+    )
+    across, down = np.multiply(own, min(width / own[0], height / own[1]))
+    left, top = x + (width - across) / 2, y + (height - down) / 2
+    page = Image.open(folder / "page.png").convert("L")
+    places = [
+        [(left + (column + 0.5) * across / 3, top + (row + 0.5) * down / 2) for column in range(3)] for row in range(2)
+    ]
+    return np.array([[page.getpixel((int(x), int(y))) for x, y in line] for line in places])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("way", "size"), [("hover", DESK), ("tap", PHONE), ("tap", DESK), ("Tab", DESK), ("Tab", PHONE)]
+)
+def test_a_word_lights_up_the_photograph_where_the_captioner_looked(browser, pages, tmp_path, way, size, scheme):
+    browser.send("Emulation.setTouchEmulationEnabled", enabled=way == "tap")
+    browser.open(pages["looks"], size, scheme)
+    for figure in range(3):
+        image = f"document.querySelectorAll('figure img')[{figure}]"
+        for word in (1, 4):
+            reach(browser, way, f"document.querySelectorAll('figure')[{figure}].querySelectorAll('.looked')[{word}]")
+            cells = brightness(browser, tmp_path, image)
+            assert cells.argmax() == word and cells.max() > 127 > 60 > np.sort(cells.ravel())[-2], cells
+        if folder := os.environ.get("SCREENSHOTS"):
+            browser.screenshot(Path(folder) / f"looks-{way}-{size[0]}-{scheme}.png")
+
+
+def test_a_word_under_the_pointer_goes_before_the_one_with_the_focus(browser, pages, tmp_path):
+    browser.open(pages["looks"])
+    image, words = "document.querySelector('img')", "document.querySelectorAll('.looked')"
+    assert np.ptp(brightness(browser, tmp_path, image)) == 0
+    reach(browser, "Tab", f"{words}[0]")
+    reach(browser, "hover", f"{words}[3]")
+    cells = brightness(browser, tmp_path, image)
+    assert cells.argmax() == 3 and np.ptp(np.delete(cells, 3)) < 9, cells
+
+
+def test_captioners_stand_side_by_side_and_on_a_phone_under_each_other(browser, pages):
+    for size, beside in ((DESK, True), (PHONE, False)):
+        browser.open(pages["looks"], size)
+        first, second = browser.run(
+            "[...document.querySelectorAll('h2')].slice(0, 2).map((it) => it.getBoundingClientRect().y)"
+        )
+        assert (first == second) == beside
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [PHONE, DESK])
 def test_the_served_page_captions_a_chosen_photograph(browser, served, tmp_path, size, scheme):
@@ -218,6 +318,18 @@ def test_the_served_page_works_with_the_keyboard(browser, served):
     assert browser.run("document.activeElement.tagName") == "SUMMARY"
     browser.press("Enter", 13, "\r")
     assert browser.run("document.querySelector('details').open")
+
+
+def test_words_of_the_served_page_light_up_its_photograph(browser, tmp_path):
+    with serving({"merge": CAPTIONS, "looks": [LOOKED]}) as url:
+        browser.open(url, PHONE)
+        assert browser.run("getComputedStyle(document.querySelector('.looks')).display") == "none"
+        drop(browser, draw_bytes("grey"), "image/png")
+        browser.wait("document.querySelector('.looked')")
+        assert browser.run("getComputedStyle(document.querySelector('.looks')).display") == "block"
+        reach(browser, "Tab", "document.querySelectorAll('.looked')[2]")
+        assert brightness(browser, tmp_path, "document.querySelector('img')").argmax() == 2
+        assert browser.errors == []
 
 
 def test_another_page_cannot_use_the_served_one(browser, served, pages):

@@ -163,7 +163,7 @@ def test_step_5_takes_one_photograph_and_lists_what_it_cannot_read(folder, scrip
     assert "skipped broken.jpg" in capsys.readouterr().out
     assert "<li>broken.jpg: " in (folder / "all" / "gallery.html").read_text("utf-8")
     script("5_test").main(["--encoder", "encoder.keras", "--photographs", "Examples/photo1.jpg"])
-    assert (folder / "gallery.html").read_text("utf-8").count("<figure>") == 1
+    assert (folder / "gallery.html").read_text("utf-8").count("</figure>") == 1
 
 
 def test_another_encoder_is_refused(folder, script):
@@ -279,13 +279,20 @@ def test_step_5_serves_the_captions_that_it_shows_in_the_gallery(folder, script,
         assert port == 4321
         for name, text in shown.items():
             with (folder / "Examples" / name).open("rb") as photograph:
-                captions = describe(photograph)
+                captions = describe(photograph)[""]
             assert captions[0].text == text and len(captions) == 3
 
     step = script("5_test")
     monkeypatch.setattr(step.serve, "run", answer)
     step.main(["--encoder", "encoder.keras", "--serve", "--port", "4321"])
     assert len(shown) == 6 and not (folder / "gallery.html").exists()
+
+
+def test_there_must_be_captioners_to_compare(folder, script, monkeypatch):
+    step = script("5_test")
+    monkeypatch.setattr(step, "SHIPPED", folder)
+    with pytest.raises(InputError, match=r"captioners in folders of .*, found none; .* leave out --compare"):
+        step.main(["--compare"])
 
 
 def test_three_lines_of_python_caption_a_photograph(folder, capsys):

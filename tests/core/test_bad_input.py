@@ -335,6 +335,8 @@ ROWS = {
     "another encoder": Row(FIVE, r"expected the features of the encoder .* in encoder\.keras", as_encoder(toy_encoder(scale=2))),
     "an encoder of another length": Row(FIVE, r"features of 4 numbers, .* found 7 in encoder\.keras",
         as_encoder(toy_encoder(dimension=7))),
+    "a figure of a captioner that does not look": Row(f"{FIVE} --figure words.png",
+        r"a captioner that looks, to draw words\.png; found none that sees a grid: train one"),
     "a damaged captioner": Row(FIVE, r"cannot load model-ep001.* as a Keras", change_member("config.json", b"{}")),
     "a captioner with other members": Row(FIVE, "refused model-ep001.*its member 'x' is none", change_member("x", b"")),
     "a captioner with a large configuration": Row(FIVE, "refused model-ep001.*configuration has more than",
