@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 BUILD = $(if $(GPU),gpu,cpu)
 STAMP = .venv/installed-$(BUILD)
 
-.PHONY: help setup demo flickr8k test lint soak audit clean
+.PHONY: help setup demo flickr8k gpu test lint soak audit clean
 help:  ## show this list
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
@@ -23,6 +23,10 @@ demo: setup  ## draw a small captioned world, pre-train an encoder on it and tak
 flickr8k: setup  ## run steps 1 to 5 on Flickr8k in DIR (OUT=FOLDER, ENCODER=FILE)
 	@test -n "$(DIR)" || { echo "error: expected the folder of Flickr8k; say make flickr8k DIR=/path/to/it"; exit 1; }
 	PATH="$(CURDIR)/.venv/bin:$$PATH" bash docs/recipes/flickr8k.sh "$(DIR)" $(or $(OUT),flickr8k-run) $(ENCODER)
+
+gpu:  ## measure and use an NVIDIA GPU: tests, timings and pre-training (ARCHIVE=FILE, MINUTES=60, OUT=FOLDER)
+	$(MAKE) GPU=1 setup
+	.venv/bin/python -m benchmarks.gpu --archive $(or $(ARCHIVE),photographs.tar) --minutes $(or $(MINUTES),60) --out $(or $(OUT),gpu_run)
 
 lint: setup  ## check the code's form
 	.venv/bin/ruff check .

@@ -23,7 +23,6 @@ import numpy as np
 import tensorflow as tf
 
 from core import devices, disk, settings
-from core.workers import ALONE
 from encoders import decoded
 from pretext import run, views
 
@@ -108,7 +107,7 @@ def turns_of(module, pixels: np.ndarray, config: Settings) -> Iterator[float]:
     """
     chosen = module.Settings(batch_size=config.batch_size, blur=config.blur)
     _, model = run.build_views(chosen, module.build, UPDATES)
-    recipe = run.recipe_of(chosen, ALONE)
+    recipe = run.recipe_of(chosen)
     epoch = decoded.batches(pixels, config.batch_size, 0, lambda rows, _, seed: views.two_views(rows, recipe, seed))
     data = tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).repeat().flat_map(epoch).prefetch(2)
     while True:

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from core import devices, settings
 from encoders import decoded
-from pretext import views
+from pretext import run, views
 from simclr import main as pretraining
 
 MATRIX = 3072  # rows and columns of the large matrix product
@@ -58,7 +58,7 @@ def batches(training: pretraining.Settings, count: int) -> tuple[tf.data.Dataset
     """Return the batches that `simclr.main` makes of photographs, and the first of them again and again."""
     shape = (count * training.batch_size, training.stored, training.stored, 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape, "uint8")
-    recipe = views.Recipe(training.size, training.smallest_crop, training.strength, blur=training.blur)
+    recipe = run.recipe_of(training)
     epoch = decoded.batches(pixels, training.batch_size, 0, lambda rows, _, seed: views.two_views(rows, recipe, seed))
     live = tf.data.Dataset.range(1).flat_map(epoch).prefetch(2)  # as in captioning.training
     return live, tf.data.Dataset.from_tensors(next(iter(live))).repeat(count)
@@ -67,7 +67,7 @@ def batches(training: pretraining.Settings, count: int) -> tuple[tf.data.Dataset
 def fitter(training: pretraining.Settings) -> Callable[[tf.data.Dataset, int], list[float]]:
     """Return the function that trains a model for some steps and returns the seconds of each but the first."""
     keras.utils.set_random_seed(0)
-    _, simclr = pretraining.build(training, updates=100)
+    _, simclr = run.build_views(training, pretraining.build, updates=100)
 
     def fit(data: tf.data.Dataset, steps: int) -> list[float]:
         clock = Clock()
@@ -90,7 +90,7 @@ class Clock(keras.callbacks.Callback):
 
 def work(training: pretraining.Settings) -> float:
     """Return the floating-point operations of a step."""
-    network, simclr = pretraining.build(replace(training, winograd=False), updates=100)
+    network, simclr = run.build_views(replace(training, winograd=False), pretraining.build, updates=100)
     views_in_batch, projection = 2 * training.batch_size, training.dimension
     forward = operations(network, (training.size, training.size, 3)) + operations(simclr.head, network.output_shape[1:])
     return 3 * (views_in_batch * forward + 2 * views_in_batch**2 * projection)

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from core import devices, disk, settings, training, workers
 from core.errors import InputError
-from core.workers import Worker
+from core.workers import ALONE, Worker
 from encoders import decoded
 from encoders.encoder_file import encoder, write
 from encoders.fast import for_training
@@ -24,6 +24,7 @@ from pretext.watch import Alarm, Probes, TensorBoard, compute, draw_curves, draw
 # Settings that change no loss. A run goes on when they have changed.
 FREE = ("photographs", "only", "out", "encoder_size", "xla", "permutation_file", "teacher")
 FREE += ("knn_train", "knn_test", "knn_every", "knn_most")
+LARGEST_ON_GPU = 8e9  # bytes of photographs
 
 
 @dataclass(frozen=True)
@@ -217,8 +218,11 @@ def train_views(config: ViewSettings, method: Callable[[Any, keras.Model, int], 
         features = compute(model.network, config.encoder_size)
         recipe = recipe_of(config, going.worker)
 
-        def example(rows: tf.Tensor, _: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-            return views.two_views(rows, recipe, seed)
+        def example(rows: tf.Tensor, indices: tf.Tensor, seed: tf.Tensor) -> Any:
+            return (indices, seed) if model.draw else views.two_views(rows, recipe, seed)
+
+        if fits_on_gpu(pixels):
+            model.draw = drawer(pixels, recipe)
 
         def show(_: dict | None) -> None:  # only after the checkpoint's settings have been compared
             draw_views(config.out / "views.png", pixels, recipe, config.seed)
@@ -239,6 +243,17 @@ def train_views(config: ViewSettings, method: Callable[[Any, keras.Model, int], 
         draw_neighbours(config.out / "neighbours.png", features, pixels)
 
 
+def fits_on_gpu(pixels: np.ndarray) -> bool:
+    """Tell whether photographs can lie in the memory of the one GPU that trains."""
+    return devices.has_gpu() and devices.replicas() == 1 and pixels.nbytes < LARGEST_ON_GPU
+
+
+def drawer(pixels: np.ndarray, recipe: views.Recipe) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Return the function from indices (B,) and a seed to the views of these photographs, which lie in the device's memory."""
+    photographs = tf.constant(pixels)
+    return lambda indices, seed: views.two_views(tf.gather(photographs, indices), recipe, seed)
+
+
 def build_views(
     config: ViewSettings, method: Callable[[Any, keras.Model, int], keras.Model], updates: int
 ) -> tuple[keras.Model, keras.Model]:
@@ -249,7 +264,7 @@ def build_views(
     return network, model
 
 
-def recipe_of(config: ViewSettings, worker: Worker) -> views.Recipe:
+def recipe_of(config: ViewSettings, worker: Worker = ALONE) -> views.Recipe:
     """Return how views are drawn."""
     return views.Recipe(
         config.size,

@@ -1,6 +1,6 @@
 """What methods share that compare two views of each photograph: the model, and the head that a method puts on top of the network."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
@@ -35,6 +35,11 @@ class Siamese(keras.Model):
         flat = ops.reshape(views, (-1, *views.shape[2:]))  # (NV, H, W, 3)
         projections = head(network(self.normalisation(flat), training=training), training=training)
         return ops.reshape(projections, (-1, views.shape[1], projections.shape[-1]))
+
+    draw: Callable | None = None  # where photographs lie in a GPU's memory: (indices, seed) of a batch -> its views
+
+    def train_step(self, data):
+        return super().train_step(self.draw(*data) if self.draw else data)
 
     def objective(self, views, projections):
         """Return the loss of this device's part of a batch. The mean over the devices is the batch's."""

@@ -27,9 +27,9 @@ from encoders import encoder_file, photographs
 from encoders.extract import Network
 from jigsaw import encoder, maximal_hamming
 from jigsaw.watch import draw_puzzles
+from pretext import watch
 from pretext.views import Recipe
 from pretext.watch import draw_curves
-from simclr import watch
 
 FOLDER = Path(__file__).parent
 TRAINED, EXAMPLES = (FOLDER.parents[1] / name for name in ("Pre-trained", "Examples"))

@@ -27,7 +27,7 @@ PUZZLES = "--network resnet18 --width 4 --size 48 --permutations 4 --batch-size 
 KILLS = int(os.environ.get("SOAK_KILLS", "0"))  # of each script, at random moments
 NURSERY = """
 import json, os, resource, runpy, signal, sys, threading
-import simclr.watch, pretext.optimizers, captioning.train, matplotlib.figure  # TensorFlow and most else are imported once
+import pretext.run, captioning.train, matplotlib.figure  # TensorFlow and most else are imported once
 
 def disturb(kind, at):
     if kind == "full":

@@ -10,10 +10,10 @@ import tensorflow as tf
 from keras import layers
 
 from core import devices
-from pretext.heads import projection_head
 from pretext.optimizers import optimizer
+from pretext.siamese import head, spread
 from simclr.loss import nt_xent
-from simclr.model import SimCLR, spread
+from simclr.model import SimCLR
 
 RANDOM = np.random.default_rng(0)
 VIEWS = RANDOM.random((16, 2, 16, 16, 3)).astype("float32")
@@ -88,7 +88,13 @@ def test_spread_is_one_on_a_sphere_and_zero_after_a_collapse():
     assert float(spread(np.ones((10, 32), "float32"))) == pytest.approx(0, abs=1e-6)
 
 
-def test_the_projection_head_has_the_layers_asked_for():
-    assert [len(layer.shape) for layer in projection_head(32, 2, 16).weights] == [2, 1, 1, 1, 1, 2]
-    assert projection_head(32, 3, 16).output_shape == (None, 16)
-    assert sum(isinstance(layer, keras.layers.Dense) for layer in projection_head(32, 3, 16).layers) == 3
+def test_a_head_has_the_layers_asked_for():
+    assert [len(layer.shape) for layer in head(32, 32, 16).weights] == [2, 1, 1, 1, 1, 2]
+    assert head(32, 32, 32, 16).output_shape == (None, 16)
+    assert [layer.name for layer in head(32, 8, 16, closing=True).layers[1:]] == [
+        "dense1",
+        "bn1",
+        "relu1",
+        "dense2",
+        "bn2",
+    ]
