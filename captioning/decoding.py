@@ -186,9 +186,7 @@ def sample(
     for place in range(longest):
         logits, state = stepper.step(state, words)
         logits[:, 0] = -np.inf  # the padding is no word
-        logits /= temperature
-        logits += random.gumbel(size=logits.shape)
-        words = logits.argmax(axis=1)
+        words = _drawn(logits, temperature, random)
         ids[alive, place] = words * going
         going &= words != end
         if not going.any():
@@ -198,3 +196,11 @@ def sample(
             state = keras.tree.map_structure(lambda array, going=going: array[going], state)
             going = going[going]
     return ids
+
+
+def _drawn(logits: np.ndarray, temperature: float, random: Any) -> np.ndarray:
+    """Draw a word of each row with the probabilities softmax(logits / temperature): (R, V) -> (R,). Overwrites `logits`."""
+    logits -= logits.max(axis=1, keepdims=True)
+    logits /= temperature
+    cumulative = np.exp(logits, out=logits).cumsum(axis=1)
+    return (cumulative <= random.random((len(logits), 1)) * cumulative[:, -1:]).sum(axis=1)

@@ -143,11 +143,13 @@ def start(tmp_path_factory, world):
                 )
             },
         )
-        command("2_train_IC_model --epochs 12 --batch-size 4 --learning-rate 0.01 --no-average --out models")()
+        command(
+            "2_train_IC_model --epochs 8 --batch-size 4 --learning-rate 0.01 --no-average --standardise --out models"
+        )()
     return folder
 
 
-WORDS = "2_train_IC_model --reward cider --start models --batch-size 3 --learning-rate 0.001 --epochs 6 --out"
+WORDS = "2_train_IC_model --reward cider --start models --batch-size 8 --learning-rate 0.0005 --epochs 12 --out"
 
 
 def test_a_run_raises_the_reward_and_goes_on_to_the_same(start, monkeypatch, capsys):
@@ -158,13 +160,13 @@ def test_a_run_raises_the_reward_and_goes_on_to_the_same(start, monkeypatch, cap
     assert history["reward"][-2:].mean() > history["reward"][:2].mean() > 0
     assert history["distinct"][-1] > 0.5 * history["distinct"][0]
     printed = capsys.readouterr().out
-    assert "before: cider" in printed and "the highest CIDEr-D of 6 epochs" in printed
+    assert "before: cider" in printed and "the highest CIDEr-D of 12 epochs" in printed
     best = captioner_file.best_of(Path("whole"))
     assert best.name.endswith(f"cider{history['cider'].max():.3f}.keras")
     assert captioner_file.read(best).tokenizer == captioner_file.read(Path("models")).tokenizer
 
     run_in_two_parts(command(f"{WORDS} parts"), monkeypatch)
-    assert "resuming after epoch 2 of 6" in capsys.readouterr().out
+    assert "resuming after epoch 2 of 12" in capsys.readouterr().out
     assert_same_losses(start / "whole" / "history.csv", start / "parts" / "history.csv", 1e-2)
 
 
