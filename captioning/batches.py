@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from captioning.tokenizer import Tokenizer, wrap
+from core.errors import InputError
 from encoders.features_file import Grid
 
 SIGNATURE = (
@@ -67,19 +68,24 @@ class Captions:
         """The number of batches an epoch."""
         return -(-len(self.longest) // batch_size)
 
-    def ordered(self, batch_size: int) -> tf.data.Dataset:
-        """Return all batches, the shortest captions first: ((real_tokens, feature, words), next words), see `SIGNATURE`."""
-        batches = self._batches(np.arange(len(self.longest)), batch_size)
+    def ordered(self, batch_size: int, devices: int = 1) -> tf.data.Dataset:
+        """Return all batches, the shortest captions first: ((real_tokens, feature, words), next words), see `SIGNATURE`.
+
+        :param devices: a batch comes as so many parts, one after the other.
+        :raises InputError: a batch has fewer captions or photographs than there are devices.
+        """
+        batches = parts(self._batches(np.arange(len(self.longest)), batch_size), devices)
         dataset = tf.data.Dataset.from_generator(lambda: map(self.batch, batches), output_signature=self.signature)
         return dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
 
-    def shuffled(self, batch_size: int, seed: int) -> Callable[[tf.Tensor], tf.data.Dataset]:
+    def shuffled(self, batch_size: int, seed: int, devices: int = 1) -> Callable[[tf.Tensor], tf.data.Dataset]:
         """Return the function epoch -> all its batches. Their order and their captions depend on (seed, epoch) only."""
 
         def generate(epoch: np.int64) -> Iterator[tuple]:
             random = np.random.default_rng((seed, epoch))
             batches = self._batches(random.permutation(len(self.longest)), batch_size)
-            return (self.batch(batches[number]) for number in random.permutation(len(batches)))
+            batches = [batches[number] for number in random.permutation(len(batches))]
+            return map(self.batch, parts(batches, devices))
 
         return lambda epoch: tf.data.Dataset.from_generator(generate, args=(epoch,), output_signature=self.signature)
 
@@ -126,6 +132,18 @@ class ByPhotograph(Captions):
         real_tokens, words, targets = self._words(rows)
         owner = np.searchsorted(photographs, self.photograph[rows]).astype("int32")
         return (real_tokens, np.asarray(self.features[photographs], "float32"), owner, words), targets
+
+
+def parts(batches: list[np.ndarray], devices: int) -> list[np.ndarray]:
+    """Return the parts of each batch for some devices, one after the other.
+
+    :raises InputError: a batch has fewer units than there are devices.
+    """
+    if (fewest := min(map(len, batches))) < devices:
+        raise InputError(
+            f"expected something in each batch for {devices} devices, found a batch of {fewest}; choose another --batch-size"
+        )
+    return [batch[first::devices] for batch in batches for first in range(devices)]
 
 
 def gather(

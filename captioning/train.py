@@ -11,7 +11,7 @@ from captioning import batches, captioner_file, checks
 from captioning.captions import Captions, read_descriptions
 from captioning.models import merge
 from captioning.tokenizer import Tokenizer, wrap
-from core import machine, training
+from core import devices, machine, training
 from core.errors import InputError
 from encoders import features_file
 
@@ -129,23 +129,28 @@ def train(data: TrainingData, folder: Path, recipe: Recipe, seed: int) -> Traine
     """
     keras.utils.set_random_seed(seed)
     size = data.tokenizer.vocabulary_size
-    model, seen, dev, on_raw = recipe.model.prepare(data.train, data.dev, size, recipe)
+    strategy = devices.strategy(recipe.batch_size)
+    with strategy.scope():
+        model, seen, dev, on_raw = recipe.model.prepare(data.train, data.dev, size, recipe)
+        updates = seen.steps(recipe.batch_size)
+        trainer = compiled_trainer(model, recipe.model.optimizer(recipe, updates))
     machine.warn(folder, *needs(model, recipe.epochs))
 
     def write(path: Path) -> None:
         captioner_file.write(path, on_raw(model), data.tokenizer, data.origin)
 
-    updates = seen.steps(recipe.batch_size)
+    count = strategy.num_replicas_in_sync
     history = training.fit(
-        compiled_trainer(model, recipe.model.optimizer(recipe, updates)),
-        seen.shuffled(recipe.batch_size, seed),
+        trainer,
+        seen.shuffled(recipe.batch_size, seed, count),
         steps=updates,
         epochs=recipe.epochs,
         seed=seed,
         folder=folder,
         identity=data.fingerprints() | recipe.identity() | {"precision": keras.config.dtype_policy().name},
-        validation=dev.ordered(recipe.batch_size),
+        validation=dev.ordered(recipe.batch_size, count),
         callbacks=_callbacks(training.Best(folder / NAME, write), recipe),
+        in_parts=True,
     )
     return _best(folder, {name: values[: recipe.epochs] for name, values in history.items()})
 

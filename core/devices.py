@@ -73,3 +73,17 @@ def _of_workers() -> tf.distribute.Strategy:
 def replicas() -> int:
     """Return how many devices share a batch within the scope of the present strategy."""
     return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def part_of_mean(mean, count):
+    """Return this device's loss, where the devices have other numbers of examples, and these `count` ones have this mean.
+
+    Gradients, summed over the devices, are those of the mean over all examples. The value is `mean` over the number of devices,
+    which Keras weighs by the counts.
+    """
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return mean
+    count = tf.cast(count, "float32")
+    part = mean * count / context.all_reduce(tf.distribute.ReduceOp.SUM, count)
+    return part + tf.stop_gradient(mean / context.num_replicas_in_sync - part)

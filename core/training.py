@@ -46,6 +46,7 @@ def fit(
     identity: dict[str, Any],
     validation: tf.data.Dataset | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    in_parts: bool = False,
 ) -> History:
     """Train a compiled model whose weights exist up to `epochs`, going on after the last finished epoch, and return the history of all epochs.
 
@@ -55,6 +56,7 @@ def fit(
     :param batches: epoch (int64 scalar, from 0) -> exactly `steps` batches, which depend on the epoch and the seed only; of several
         workers each gives its part of them, and of `validation`, and its own folder.
     :param identity: settings that must not change between a run and its continuation (plain values).
+    :param in_parts: of several devices, batches and `validation` come as the part of each, one after the other, of any lengths.
     :raises InputError: the loss is not a number, the folder belongs to a run with another identity, another run is writing there,
         or another worker has stopped or was given other settings.
     """
@@ -76,8 +78,8 @@ def fit(
                 "callbacks": [StopAtNaN(), *callbacks, Progress(steps, epochs), checkpoint],
                 "verbose": 0,
             }
-            if several:
-                workers.fit(model, data, **options)
+            if several or (in_parts and model.distribute_strategy.num_replicas_in_sync > 1):
+                workers.fit(model, data, **options, in_parts=in_parts)
             else:
                 model.fit(data, shuffle=False, **options)  # the data come shuffled
         write_history(folder, checkpoint.history)

@@ -137,11 +137,13 @@ def fit(
     validation_data: tf.data.Dataset | None,
     callbacks: Sequence[keras.callbacks.Callback],
     verbose: int,
+    in_parts: bool,
 ) -> None:
     """Do what `model.fit` does, with the same steps of the same model. Keras 3.15's own `fit` fails with several workers
-    ("PerReplica cannot become a tensor"); delete this function once it works.
+    ("PerReplica cannot become a tensor"), and with parts of other lengths; delete this function once it works.
 
     :param batches: this worker's part of each batch; so is `validation_data`.
+    :param in_parts: batches come as the parts of this worker's devices, one after the other.
     """
     strategy = model.distribute_strategy
     train, test = (_everywhere(step, strategy) for step in (model.train_step, model.test_step))
@@ -150,13 +152,17 @@ def fit(
     )
     model.stop_training = False
     callback_list.on_train_begin()
-    parts = iter(_on_devices(batches, strategy))
-    validation = _on_devices(validation_data, strategy) if validation_data else None
+    count = 1 if in_parts else strategy.num_replicas_in_sync // worker_of(strategy).count
+    parts = iter(_on_devices(batches, strategy, count))
+    validation = _on_devices(validation_data, strategy, count) if validation_data else None
     for epoch in range(initial_epoch, epochs):
         callback_list.on_epoch_begin(epoch)
         logs = _run(model, train, itertools.islice(parts, steps_per_epoch), callback_list.on_train_batch_end)
         if validation:
-            logs |= {f"val_{name}": value for name, value in _run(model, test, validation).items()}
+            callback_list.on_test_begin()
+            found = _run(model, test, validation)
+            callback_list.on_test_end(found)
+            logs |= {f"val_{name}": value for name, value in found.items()}
         callback_list.on_epoch_end(epoch, logs)
         if model.stop_training:
             break
@@ -174,11 +180,9 @@ def _everywhere(step: Callable[[Any], dict], strategy: tf.distribute.Strategy) -
     return on_batch
 
 
-def _on_devices(batches: tf.data.Dataset, strategy: tf.distribute.Strategy) -> Iterable[Any]:
-    """Return a worker's batches, each shared among its devices."""
-    return strategy.distribute_datasets_from_function(
-        lambda _: split(batches, strategy.num_replicas_in_sync // worker().count)
-    )
+def _on_devices(batches: tf.data.Dataset, strategy: tf.distribute.Strategy, count: int) -> Iterable[Any]:
+    """Return a worker's batches, each split in so many parts, a part for each device."""
+    return strategy.distribute_datasets_from_function(lambda _: split(batches, count))
 
 
 def split(batches: tf.data.Dataset, devices: int) -> tf.data.Dataset:

@@ -1,4 +1,4 @@
-"""Keras' Adam, whose step is compiled on processors: once over memory, not once for each operation on millions of weights."""
+"""Keras' Adam, whose step is compiled on processors: once over memory, not once for each operation on millions of weights; and AdamW."""
 
 from collections.abc import Sequence
 
@@ -14,8 +14,23 @@ class Adam(keras.optimizers.Adam):
     def apply(
         self, grads: Sequence[tf.Tensor | tf.IndexedSlices], trainable_variables: Sequence[keras.Variable]
     ) -> None:
+        if devices.replicas() > 1:  # which meet in each update, as they cannot within another graph
+            super().apply([*map(tf.convert_to_tensor, grads)], trainable_variables)
+            return
+
         @tf.function(autograph=False, jit_compile=not devices.has_gpu())
         def step(*grads: tf.Tensor) -> None:
             super(Adam, self).apply(grads, trainable_variables)
 
         step(*map(tf.convert_to_tensor, grads))  # XLA does not know IndexedSlices
+
+
+class AdamW(keras.optimizers.AdamW):
+    """Of several devices it clips the sum of their gradients, as one device does; Keras' clips each device's."""
+
+    def _clip_gradients(self, grads: Sequence[tf.Tensor | tf.IndexedSlices]) -> list[tf.Tensor]:
+        context = tf.distribute.get_replica_context()
+        if (count := context.num_replicas_in_sync) == 1:
+            return super()._clip_gradients(grads)
+        summed = context.all_reduce(tf.distribute.ReduceOp.SUM, [*map(tf.convert_to_tensor, grads)])
+        return [gradient / count for gradient in super()._clip_gradients(summed)]  # Keras sums them again

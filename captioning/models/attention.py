@@ -12,7 +12,9 @@ import numpy as np
 from keras import layers, ops
 
 from captioning.batches import Captions
+from captioning.models import adam
 from captioning.models.plain import activation, dense, weights
+from core import devices
 from core.progress import bar
 
 NAME = "attention"
@@ -141,7 +143,7 @@ class Trainer(keras.Model):
             return ops.mean(losses * sample_weight)
         if training:
             losses = (1 - SMOOTHING) * losses - SMOOTHING * ops.mean(logs, axis=1)
-        return ops.mean(losses)
+        return devices.part_of_mean(ops.mean(losses), ops.shape(y)[0])
 
 
 def trainer(captioner: keras.Model) -> Trainer:
@@ -169,9 +171,7 @@ def optimizer(recipe: Any, updates: int) -> keras.optimizers.Optimizer:
         0.0, max(1, total - warm_up), warmup_target=recipe.learning_rate, warmup_steps=warm_up
     )
     average = {"use_ema": True, "ema_momentum": 1 - 1 / min(AVERAGED, updates)} if recipe.average else {}
-    return keras.optimizers.AdamW(
-        rate, beta_2=0.98, epsilon=recipe.epsilon, weight_decay=DECAY, global_clipnorm=1.0, **average
-    )
+    return adam.AdamW(rate, beta_2=0.98, epsilon=recipe.epsilon, weight_decay=DECAY, global_clipnorm=1.0, **average)
 
 
 class State(NamedTuple):

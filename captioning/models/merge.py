@@ -15,6 +15,7 @@ from keras import layers, ops
 from captioning.batches import Captions
 from captioning.models import adam
 from captioning.models.plain import activation, dense, weights
+from core import devices
 
 NAME = "merge"
 RECIPE = {  # the defaults of step 2
@@ -113,7 +114,8 @@ class Trainer(keras.Model):
             logits = ops.matmul(ops.cast(y_pred, "float32"), self.next_word.kernel) + self.next_word.bias
             losses = keras.losses.sparse_categorical_crossentropy(y, logits, from_logits=True)
             return ops.mean(losses * sample_weight)
-        return crossentropy(ops.cast(y_pred, "float32"), *map(tf.convert_to_tensor, self.next_word.weights), y)
+        loss = crossentropy(ops.cast(y_pred, "float32"), *map(tf.convert_to_tensor, self.next_word.weights), y)
+        return devices.part_of_mean(loss, ops.shape(y)[0])
 
 
 def trainer(captioner: keras.Model) -> Trainer:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from captioning.batches import gather, windows
+from captioning.batches import gather, parts, windows
 from captioning.tokenizer import Tokenizer, wrap
+from core.errors import InputError
 
 RANDOM = np.random.default_rng(0)
 DESCRIPTIONS = {
@@ -70,3 +71,11 @@ def test_the_fingerprint_tells_data_apart():
     others = {**FEATURES, "photo3": FEATURES["photo3"] + 1}
     assert gather(DESCRIPTIONS, FEATURES, TOKENIZER).fingerprint() == CAPTIONS.fingerprint()
     assert gather(DESCRIPTIONS, others, TOKENIZER).fingerprint() != CAPTIONS.fingerprint()
+
+
+def test_the_parts_of_devices_make_up_each_batch():
+    batches = [np.arange(5), np.arange(5, 8)]
+    assert [part.tolist() for part in parts(batches, 2)] == [[0, 2, 4], [1, 3], [5, 7], [6]]
+    with pytest.raises(InputError, match="for 4 devices, found a batch of 3; choose another --batch-size"):
+        parts(batches, 4)
+    assert len([*CAPTIONS.ordered(4, 2)]) == 2 * len([*CAPTIONS.ordered(4)])
