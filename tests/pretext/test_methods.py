@@ -12,9 +12,11 @@ import tensorflow as tf
 from keras import layers, ops
 
 from core import devices, training
-from encoders import encoder_file
+from encoders import decoded, encoder_file
+from encoders.evaluate import neighbours_accuracy
 from pretext import barlow_twins, byol, export, moco, momentum, run, simsiam, vicreg
 from pretext.optimizers import optimizer
+from pretext.views import two_views
 from simclr import main as simclr
 from tests.conftest import assert_same_losses, draw_classes, run_in_two_parts
 
@@ -51,7 +53,6 @@ def test_vicreg_equals_equations_1_to_6():
         covariance = sum(np.outer(row - mean, row - mean) for row in z) / (len(z) - 1)
         return sum(covariance[i, j] ** 2 for i in range(4) for j in range(4) if i != j) / 4
 
-    s = np.mean([np.mean((one - other) ** 2) for one, other in zip(FIRST, SECOND, strict=True)])
     small = 0.3 * SECOND  # standard deviations below 1 count
     s = np.mean([np.mean((one - other) ** 2) for one, other in zip(FIRST, small, strict=True)])
     expected = 25 * s + 20 * (v(FIRST) + v(small)) + 2 * (c(FIRST) + c(small))
@@ -93,11 +94,11 @@ def test_moco_equals_equation_1():
 # Training ------------------------------------------------------------------------------------------------------------
 
 
-def network() -> keras.Model:
+def network(width: int = 8) -> keras.Model:
     """Return a small network with batch statistics, which two devices share."""
     x = photographs = keras.Input((None, None, 3))
     for _ in range(2):
-        x = layers.Conv2D(8, 3, 2, use_bias=False)(x)
+        x = layers.Conv2D(width, 3, 2, use_bias=False)(x)
         x = layers.ReLU()(layers.BatchNormalization(momentum=0.9, synchronized=devices.replicas() > 1)(x))
     return keras.Model(photographs, layers.GlobalAveragePooling2D()(x))
 
@@ -197,6 +198,35 @@ def test_the_encoder_has_the_weights_of_the_network_not_of_its_copy():
     train(model)
     assert not np.allclose(model.network.weights[0], model.target_network.weights[0])
     assert all(one is other for one, other in zip(model.weights, model.network.weights, strict=False))
+
+
+@pytest.fixture(scope="module")
+def toy_world():
+    """Photographs of coloured patches, uint8 (64, 24, 24, 3), and new views of each, (64, 2, 16, 16, 3), to be told apart."""
+    random = np.random.default_rng(2)
+    pixels = np.kron(random.integers(0, 256, (64, 4, 4, 3)), np.ones((1, 6, 6, 1), int)).astype("uint8")
+    return pixels, two_views(
+        tf.constant(pixels), run.recipe_of(simclr.Settings(size=16, smallest_crop=0.6)), tf.constant([9, 9])
+    ).numpy()
+
+
+@pytest.mark.parametrize("module", [simclr, barlow_twins, vicreg], ids=lambda module: module.__name__)
+def test_in_a_toy_world_views_are_told_apart_better_than_by_an_untrained_network(module, toy_world):
+    pixels, new = toy_world
+    keras.utils.set_random_seed(0)
+    model = module.build(module.Settings(batch_size=32, dimension=64), network(32), 2)
+    model.compile(optimizer("adamw", model.trainable_variables, 0.003, 200, 20, 1e-3), jit_compile=False)
+    recipe = run.recipe_of(module.Settings(size=16, smallest_crop=0.6))
+    batches = decoded.batches(pixels, 32, 0, lambda rows, indices, seed: two_views(rows, recipe, seed))
+    labels = np.arange(64)
+
+    def accuracy():
+        known, asked = (model.network(model.normalisation(new[:, view])).numpy() for view in (0, 1))
+        return neighbours_accuracy(known, labels, asked, labels)
+
+    untrained = accuracy()
+    model.fit(tf.data.Dataset.range(100).flat_map(batches), epochs=1, verbose=0)
+    assert accuracy() > 1.4 * untrained
 
 
 def test_every_method_that_compares_views_is_here():
