@@ -126,7 +126,7 @@ def train(model: keras.Model) -> np.ndarray:
 def compare_one_device_with_two() -> None:
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     assert strategy.num_replicas_in_sync == 2
-    for module in METHODS.values():
+    for module in (*METHODS.values(), simclr):
         with strategy.scope():
             two = built(module)
         found, one = train(two), built(module)
