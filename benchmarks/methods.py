@@ -3,9 +3,9 @@
     python -m benchmarks.methods --photographs Flicker8k_Dataset imagenette/train --only Flickr_8k.trainImages.txt imagenette_train.txt \
         --flickr8k . --labelled imagenette --out methods
 
-Times an update of every method in turn, gives each as many epochs as come nearest to the minutes, trains them one after the other, and lets
-step 6 judge the encoders: kNN, linear probe and the captions of a merge captioner. Then three captioners of the best two.
-Writes, into --out: seconds.json; a folder for each method, as it writes it; ablation/ and best/, as step 6 writes them. Nothing is done twice.
+Times an update of every method in turn, gives each as many epochs as come nearest to the minutes, and trains them one after the other. Step 6
+judges the encoders by the captions of one captioner each, and the best two by three. Writes, into --out: seconds.json; a folder for each
+method, as it writes it; ablation/, as step 6 writes it; methods.md, the table. Nothing is done twice.
 """
 
 import csv
@@ -34,6 +34,7 @@ METHODS = {
     "BYOL": "pretext.byol",
     "MoCo v2": "pretext.moco",
 }
+COLUMNS = ["method", "epochs", "minutes", "kNN", "linear", "RankMe", "cleaned CIDEr-D", "against untrained"]
 ROUNDS, UPDATES = 3, 5  # turns that each method takes while it is timed, and its updates in a turn
 
 
@@ -47,7 +48,7 @@ class Settings:
     only: tuple[Path, ...] = ()
     """Files that name the photographs to take. Without one, all are taken."""
     flickr8k: Path = Path()
-    """Folder with Flicker8k_Dataset and Flickr8k_text, for step 6."""
+    """Folder with Flicker8k_Dataset and Flickr8k_text, whose captions step 6 learns."""
     labelled: Path = Path("imagenette")
     """Folder with train/ and val/, each with a sub-folder for each class."""
     out: Path = Path("methods")
@@ -69,21 +70,34 @@ def main(arguments: list[str] | None = None) -> None:
     stored = config.out / "seconds.json"
     if not stored.exists():
         disk.write_json(stored, seconds_of_updates(config))
-    encoders, trained = {}, {}
+    untrained = config.out / "untrained.keras"
+    call("encoders.make", "--network", "resnet18", "--stem", "small", "--size", 96, "--out", untrained)
+    encoders, rows = {"untrained": untrained}, {"untrained": [""] * 5}
     for name, seconds in disk.read_json(stored).items():
         epochs = max(1, round(60 * config.minutes / seconds / updates))
         folder = config.out / name.replace(" ", "-")
         train(METHODS[name], folder, epochs, config)
         encoders[name] = folder / "encoder.keras"
-        last = list(csv.DictReader((folder / "history.csv").open()))[-1]
-        trained[name] = (
-            f"{epochs} epochs, {epochs * updates * seconds / 60:.1f} minutes, RankMe {float(last['rankme']):.0f}"
-        )
-    untrained = config.out / "untrained.keras"
-    call("encoders.make", "--network", "resnet18", "--stem", "small", "--size", 96, "--out", untrained)
-    judge({"untrained": untrained, **encoders}, config.out / "ablation", 1, config)
-    for name, said in trained.items():
-        print(f"{name}: {said}")
+        rows[name] = [str(epochs), f"{epochs * updates * seconds / 60:.1f}", *known(folder)]
+    found = judge(encoders, 1, config)
+    best = sorted(rows, key=lambda name: found[name][0])[-2:]
+    again = judge({name: encoders[name] for name in best}, 3, config)
+    table = [[name, *rows[name], *found[name]] for name in rows]
+    table += [[f"{name}, three captioners", *rows[name], again[name][0], ""] for name in best]
+    write_table(config.out / "methods.md", table)
+
+
+def known(folder: Path) -> list[str]:
+    """Return what a run's encoder knows at its end: kNN, linear probe and RankMe."""
+    last = list(csv.DictReader((folder / "history.csv").open()))[-1]
+    return [f"{float(last[name]):.{places}f}" for name, places in (("knn", 3), ("linear", 3), ("rankme", 0))]
+
+
+def write_table(path: Path, rows: list[list[str]]) -> None:
+    """Write and print the table in Markdown."""
+    lines = ["| " + " | ".join(row) + " |" for row in (COLUMNS, ["---"] * len(COLUMNS), *rows)]
+    disk.write_text(path, "\n".join(lines) + "\n")
+    print("\n".join(lines))
 
 
 def seconds_of_updates(config: Settings) -> dict[str, float]:
@@ -91,10 +105,8 @@ def seconds_of_updates(config: Settings) -> dict[str, float]:
     shape = (UPDATES * config.batch_size, 96, 96, 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape, "uint8")  # noise, which changes no time
     turns = {name: turns_of(import_module(module), pixels, config) for name, module in METHODS.items()}
-    rounds = [
-        {name: next(turn) for name, turn in turns.items()} for _ in range(1 + ROUNDS)
-    ]  # the first builds the graphs
-    found = {name: median(seconds[name] for seconds in rounds[1:]) for name in METHODS}
+    rounds = [{name: next(turn) for name, turn in turns.items()} for _ in range(1 + ROUNDS)]
+    found = {name: median(seconds[name] for seconds in rounds[1:]) for name in METHODS}  # the first built the graphs
     for name, seconds in found.items():
         print(f"{name}: {seconds:.3f} s an update of {config.batch_size} photographs", flush=True)
     return found
@@ -120,32 +132,21 @@ def train(module: str, folder: Path, epochs: int, config: Settings) -> None:
     """Train one method, going on where an earlier call stopped."""
     data = ["--photographs", *config.photographs, *(["--only", *config.only] if config.only else [])]
     watched = ["--knn-train", config.labelled / "train", "--knn-test", config.labelled / "val", "--knn-every", epochs]
-    call(
-        module,
-        *data,
-        *watched,
-        "--batch-size",
-        config.batch_size,
-        "--blur",
-        config.blur,
-        "--epochs",
-        epochs,
-        "--out",
-        folder,
-    )
+    options = ["--batch-size", config.batch_size, "--blur", config.blur, "--epochs", epochs, "--out", folder]
+    call(module, *data, *watched, *options)
 
 
-def judge(encoders: dict[str, Path], out: Path, captioners: int, config: Settings) -> None:
-    """Let step 6 compare encoders by so many captioners each."""
-    text = config.flickr8k / "Flickr8k_text"
-    lists = [text / f"Flickr_8k.{name}Images.txt" for name in ("train", "dev", "dev")]
+def judge(encoders: dict[str, Path], captioners: int, config: Settings) -> dict[str, list[str]]:
+    """Let step 6 compare encoders; return the cleaned CIDEr-D of each, and how it compares with the first."""
+    text, out = config.flickr8k / "Flickr8k_text", config.out / "ablation"
     data = ["--photographs", config.flickr8k / "Flicker8k_Dataset", "--captions", text / "Flickr8k.token.txt"]
-    data += [
-        word for pair in zip(("--train-images", "--dev-images", "--test-images"), lists, strict=True) for word in pair
-    ]
+    for option, split in (("train", "train"), ("dev", "dev"), ("test", "dev")):
+        data += [f"--{option}-images", text / f"Flickr_8k.{split}Images.txt"]
     named = [f"{name}={path}" for name, path in encoders.items()]
-    options = ["--labelled", config.labelled, "--seeds", captioners, "--patience", 2, "--out", out]
-    call("6_ablation.py", "--encoders", *named, *data, *options)
+    call("6_ablation.py", "--encoders", *named, *data, "--seeds", captioners, "--patience", 2, "--out", out)
+    header, *rows = csv.reader((out / "ablation.csv").open())
+    scores = [row for row in rows if row[0].startswith("cleaned") and row[1] == "CIDEr-D" and "fewer" not in row[0]]
+    return {name: [row[header.index(name)] for row in scores] for name in encoders}
 
 
 def call(command: str, *words: object) -> None:
