@@ -176,7 +176,8 @@ def started(config: RunSettings) -> Iterator[Run]:
 
 def identity(config: RunSettings) -> dict[str, Any]:
     """Return the settings that decide the losses, and so must not change when a run goes on."""
-    return settings.without(config, *FREE)
+    plain = isinstance(config, ViewSettings) and not config.solarize  # as in runs from before there was this setting
+    return settings.without(config, *FREE, *["solarize"] * plain)
 
 
 def networks(config: ResNetSettings) -> tuple[keras.Model, keras.Model]:
