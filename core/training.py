@@ -209,8 +209,9 @@ class Checkpoint(keras.callbacks.Callback):
             state.assign(chance.generate_state(2) >> 1)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        for name, value in logs.items():
-            self.history.setdefault(name, []).append(float(value))
+        unknown = [math.nan] * self.finished  # for what earlier epochs did not report
+        for name in {**self.history, **logs}:
+            self.history.setdefault(name, unknown.copy()).append(float(logs.get(name, math.nan)))
         state = {
             "identity": self.identity,
             "history": self.history,

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -85,6 +86,15 @@ def test_a_killed_run_goes_on_to_the_same_losses(tmp_path, undisturbed, capfd):
     train(tmp_path, Kill(99))
     assert f"resuming after epoch 3 of {EPOCHS}" in capfd.readouterr().out
     assert_same_losses(tmp_path / "history.csv", undisturbed[0] / "history.csv")
+
+
+def test_what_only_some_epochs_report_is_not_a_number_for_the_others(tmp_path):
+    checkpoint = training.Checkpoint(tmp_path, {}, ())
+    checkpoint.set_model(SimpleNamespace(weights=[], optimizer=SimpleNamespace(variables=[]), stop_training=False))
+    for epoch in range(3):
+        checkpoint.on_epoch_end(epoch, {"loss": 1.0, "early" if epoch < 2 else "late": epoch})
+    lines = (tmp_path / "history.csv").read_text().splitlines()
+    assert lines == ["epoch,loss,early,late", "1,1.0,0.0,nan", "2,1.0,1.0,nan", "3,1.0,nan,2.0"]
 
 
 def test_ctrl_c_while_a_checkpoint_is_written_leaves_the_last_one(tmp_path, undisturbed, monkeypatch):
