@@ -31,6 +31,10 @@ class Settings(run.ViewSettings):
     dimension: settings.Count = 2048
     """Dimension of the projections, and width of the head's three layers."""
 
+    # Training
+    learning_rate: settings.Positive = 0.004
+    """The highest learning rate, for 256 photographs a batch; it is scaled by batch_size / 256. The loss is a sum over `dimension` numbers, so it is low."""
+
     # Views
     solarize: settings.Share = 0.2
     """Probability that the second view is solarized."""
