@@ -6,7 +6,8 @@
 The archive holds JPEGs of 96 pixels, a few kilobytes each. Writes, into --out, what is finished, and does it once:
     tests.json      the tests that failed, with their messages
     timings.json    seconds of the steps and of each method's update, beside what the card's arithmetic allows
-    simclr_run/     the encoder, trained for the minutes that are left
+    epochs.json     how many passes of pre-training fit into the minutes that are left
+    simclr_run/     the encoder
     scores.json     its kNN and linear probe
     report.md       all of these
 """
@@ -271,7 +272,8 @@ def pretrain(folder: Path, out: Path, timings: dict[str, Any], seconds: float, s
     _, precision, *xla = min(ways, key=ways.get).split(", ")
     sources = (folder / "photographs", folder / "labelled/train")
     updates = max(1, len(decoded.select(sources)) // sizes.batch)
-    epochs = max(1, int(0.8 * seconds / (updates * min(ways.values()))))  # a fifth for kNN, checkpoints and scores
+    whole = max(1, int(0.8 * seconds / (updates * min(ways.values()))))  # a fifth for kNN, checkpoints and scores
+    epochs = once(out / "epochs.json", lambda: whole)  # of the first run, so that a later one goes on from it
     place, labelled = out / "simclr_run", folder / "labelled"
     options = f"--batch-size {sizes.batch} --width {sizes.width} --epochs {epochs} --knn-every {max(1, epochs // 20)} --precision {precision}"
     call("simclr.main", "--photographs", *sources, "--knn-train", labelled / "train", "--knn-test", labelled / "val",
