@@ -86,8 +86,8 @@ def own_or_shipped(config: Settings) -> Settings:
 
 def show(described: dict[Path, gallery.Captions], unreadable: dict[str, str], config: Settings) -> None:
     for path, captions in described.items():
-        for name, (best,) in captions.items():
-            print("\t".join([path.name, *([name] if name else []), best.text]))
+        for name, found in captions.items():
+            print("\t".join([path.name, *([name] if name else []), found[0].text]))
     for name, reason in unreadable.items():
         print(f"skipped {name}: {reason}")
     page = config.out / "gallery.html"

@@ -3,13 +3,11 @@
     python -m benchmarks.gpu --pack photographs.tar --photographs Flicker8k_Dataset --labelled imagenette    # where the photographs are
     make gpu ARCHIVE=photographs.tar MINUTES=60                                                             # where the GPU is
 
-The archive holds JPEGs of 96 pixels, a few kilobytes each. Writes, into --out, what is finished, and does it once:
-    tests.json      the tests that failed, with their messages
-    timings.json    seconds of the steps and of each method's update, beside what the card's arithmetic allows
-    epochs.json     how many passes of pre-training fit into the minutes that are left
-    simclr_run/     the encoder
-    scores.json     its kNN and linear probe
-    report.md       all of these
+The archive holds JPEGs of 96 pixels, a few kilobytes each. Writes, into --out:
+    results.json    the tests that failed with their messages, seconds of the steps and of each method's update, and the encoder's scores
+    report.md       the same to read
+    simclr_run/     an encoder, trained for the minutes that are left
+Each result is written as it comes, and none is measured twice: kill it, and the same command goes on.
 """
 
 import io
@@ -26,13 +24,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from benchmarks.methods import METHODS
-from benchmarks.simclr_update import operations
+from benchmarks.methods import METHODS, call
+from benchmarks.simclr_update import operations, speed
 from captioning import batches, decoding
 from captioning.models import merge
 from captioning.tokenizer import Tokenizer, wrap
@@ -42,7 +39,6 @@ from core.errors import InputError
 from encoders import decoded, make, photographs
 from encoders.extract import Network
 from pretext import run
-from pretext.momentum import MomentumSiamese
 
 SIDE = 96  # pixels of a photograph in the archive
 TESTS = (  # what computes on the GPU
@@ -57,6 +53,8 @@ TESTS = (  # what computes on the GPU
     *(f"tests/encoders/test_{name}.py" for name in ("extract", "grid", "resnet", "vit", "convnext", "efficientnet")),
 )
 ROUNDS = 3
+PASSES = {"BYOL": 8, "MoCo v2": 4}  # of a photograph through the network, a gradient as two; 6 for the other methods
+UPDATE = "update of "  # before the name of a method, its precision and XLA
 
 
 @dataclass(frozen=True)
@@ -108,22 +106,28 @@ def main(arguments: list[str] | None = None) -> None:
     if config.pack:
         pack(config.pack, decoded.named(config.photographs, config.only), config.labelled)
         return
-    sizes = TOY if config.dry_run else Sizes()
     devices.prepare()
-    folder = unpacked(config.archive, config.out)
-    once(config.out / "tests.json", lambda: failures(sizes.tests, config.out / "tests.xml"))
-    timings = once(config.out / "timings.json", lambda: timed(sizes))
-    write_report(config.out)
+    results = Results(config.out)
+    measure(results, TOY if config.dry_run else Sizes())
     left = 60 * config.minutes - (time.monotonic() - begun)
-    once(config.out / "scores.json", lambda: pretrain(folder, config.out, timings, left, sizes))
-    write_report(config.out)
+    pretrain(results, unpacked(config.archive, config.out), left, TOY if config.dry_run else Sizes())
 
 
-def once(path: Path, work: Callable[[], Any]) -> Any:
-    """Return what `work` returns, or returned in an earlier run."""
-    if not path.exists():
-        disk.write_json(path, work())
-    return disk.read_json(path)
+class Results:
+    """What is measured, by name, in results.json and report.md of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.path = folder, folder / "results.json"
+        self.values = disk.read_json(self.path) if self.path.exists() else {}
+
+    def once(self, name: str, work: Callable[[], Any]) -> Any:
+        """Return what `work` returns, or returned in an earlier run, and write it."""
+        if name not in self.values:
+            self.values[name] = work()
+            disk.write_json(self.path, self.values)
+            disk.write_text(self.folder / "report.md", report(self.values))
+            print(f"{name}: {self.values[name]}", flush=True)
+        return self.values[name]
 
 
 # Photographs ---------------------------------------------------------------------------------------------------------
@@ -179,21 +183,34 @@ def failures(tests: tuple[str, ...], xml: Path) -> dict[str, Any]:
 # Timings -------------------------------------------------------------------------------------------------------------
 
 
-def timed(sizes: Sizes) -> dict[str, Any]:
-    """Return what is measured, by name."""
-    limits = {name: arithmetic(name) for name in ("float32", "bfloat16")}
-    measured = {"device": device(), "operations a second of a large matrix product": limits}
-    measured["step 1, photographs a second"] = features_a_second(sizes)
-    measured["step 2, seconds of an epoch"], measured["step 3, seconds for the captions"] = captioner(sizes)
-    measured["update"] = updates = {}
+def measure(results: Results, sizes: Sizes) -> None:
+    """Run the tests, and time the steps and each method's update."""
+    results.once("device", device)
+    results.once("tests", lambda: failures(sizes.tests, results.folder / "tests.xml"))
+    for dtype in ("float32", "bfloat16"):
+        results.once(f"operations a second, {dtype}", lambda dtype=dtype: speed(dtype))
+    results.once("step 1, photographs a second", lambda: features_a_second(sizes))
+    results.once("steps 2 and 3, seconds", lambda: captioner(sizes))
     for precision, xla in sizes.ways:
-        updates[f"SimCLR, {precision}{', XLA' * xla}"] = update("SimCLR", precision, xla, sizes)
-    _, precision, *xla = min(updates, key=lambda way: updates[way]["seconds"]).split(", ")
-    for method in sizes.methods[1:]:  # in the quickest way
-        updates[", ".join([method, precision, *xla])] = update(method, precision, bool(xla), sizes)
-    for way, found in updates.items():
-        found["limit"] = found["operations"] / limits["bfloat16" if "bfloat16" in way else "float32"]
-    return measured
+        timed("SimCLR", precision, xla, results, sizes)
+    for method in sizes.methods:
+        timed(method, *quickest(results, sizes), results, sizes)
+
+
+def timed(method: str, precision: devices.Policy, xla: bool, results: Results, sizes: Sizes) -> dict[str, float]:
+    """Return the seconds of a method's update, and those that its operations take at the speed of a large matrix product."""
+    dtype = precision.removeprefix("mixed_")
+
+    def work() -> dict[str, float]:
+        seconds, operations = update(method, precision, xla, sizes)
+        return {"seconds": seconds, "by arithmetic": operations / results.values[f"operations a second, {dtype}"]}
+
+    return results.once(f"{UPDATE}{method}, {precision}{', XLA' * xla}", work)
+
+
+def quickest(results: Results, sizes: Sizes) -> tuple[devices.Policy, bool]:
+    """Return the precision, and whether with XLA, in which an update of SimCLR takes least."""
+    return min(sizes.ways, key=lambda way: timed("SimCLR", *way, results, sizes)["seconds"])
 
 
 def device() -> str:
@@ -211,12 +228,6 @@ def seconds_of(work: Callable[[], Any]) -> float:
     return median(found[1:])
 
 
-def arithmetic(dtype: str, side: int = 4096) -> float:
-    """Return the operations a second of a large matrix product."""
-    matrix = tf.cast(tf.random.normal((side, side)), dtype)
-    return 2 * side**3 / seconds_of(lambda: tf.reduce_sum(tf.matmul(matrix, matrix)).numpy())
-
-
 def features_a_second(sizes: Sizes) -> float:
     """Return how many photographs of 224 pixels, ready in memory, become features in a second."""
     network = Network(make.untrained(sizes.encoder, "untrained", 224, "imagenet"), batch_size=sizes.batch)
@@ -224,7 +235,7 @@ def features_a_second(sizes: Sizes) -> float:
     return sizes.batch / seconds_of(lambda: network(pixels))
 
 
-def captioner(sizes: Sizes) -> tuple[float, float]:
+def captioner(sizes: Sizes) -> dict[str, float]:
     """Return the seconds of an epoch of step 2 on as many random captions as Flickr8k has, and of 1,000 captions in step 3."""
     random, count = np.random.default_rng(0), 3 * sizes.photographs
     words = [f"word{number}" for number in range(3 * sizes.photographs)]
@@ -236,76 +247,68 @@ def captioner(sizes: Sizes) -> tuple[float, float]:
     model = merge.build((512,), vocabulary.vocabulary_size)
     learner = compiled_trainer(model, merge.optimizer(recipe, captions.steps(recipe.batch_size)))
     data = captions.ordered(recipe.batch_size)
-    epoch = seconds_of(lambda: learner.fit(data, shuffle=False, verbose=0))
-    return epoch, seconds_of(lambda: decoding.caption(model, captions.features[:1000], vocabulary))
+    return {
+        "an epoch": seconds_of(lambda: learner.fit(data, shuffle=False, verbose=0)),
+        "1,000 captions": seconds_of(lambda: decoding.caption(model, captions.features[:1000], vocabulary)),
+    }
 
 
-def update(method: str, precision: devices.Policy, xla: bool, sizes: Sizes) -> dict[str, float]:
-    """Return the seconds of a method's update, its photographs in the device's memory, and the operations that it must do."""
+def update(method: str, precision: devices.Policy, xla: bool, sizes: Sizes) -> tuple[float, float]:
+    """Return the seconds of a method's update, its photographs in the device's memory, and its operations."""
     devices.prepare(precision)
     module = import_module(METHODS[method])
     config = module.Settings(batch_size=sizes.batch, width=sizes.width, precision=precision, xla=xla, winograd=False)
     _, model = run.build_views(config, module.build, sizes.updates)
     pixels = np.random.default_rng(0).integers(0, 256, (sizes.photographs, SIDE, SIDE, 3), "uint8")
     model.draw = run.drawer(pixels, run.recipe_of(config))
-    epochs = decoded.batches(pixels, sizes.batch, 0, lambda rows, indices, seed: (indices, seed))
-    data = epochs(tf.constant(0, tf.int64)).repeat().prefetch(2)
+    epoch = decoded.batches(pixels, sizes.batch, 0, lambda rows, indices, seed: (indices, seed))
+    data = epoch(tf.constant(0, tf.int64)).repeat().prefetch(2)
     seconds = seconds_of(lambda: model.fit(data, steps_per_epoch=sizes.updates, shuffle=False, verbose=0))
-    print(f"{method}, {precision}{', XLA' * xla}: {1000 * seconds / sizes.updates:.1f} ms an update", flush=True)
-    return {"seconds": seconds / sizes.updates, "operations": work(model, config)}
-
-
-def work(model: keras.Model, config: run.ViewSettings) -> float:
-    """Return the operations of an update: of a view that is learnt from thrice those of its forward pass, for both gradients."""
-    moco = "queue" in vars(config)
-    learnt, copied = (1, 1) if moco else (2, 2 * isinstance(model, MomentumSiamese))
-    network = operations(model.network, (config.size, config.size, 3))
-    return config.batch_size * (3 * learnt + copied) * (network + operations(model.head, model.head.input_shape[1:]))
+    forward = operations(model.network, (config.size, config.size, 3))
+    forward += operations(model.head, model.head.input_shape[1:])
+    return seconds / sizes.updates, sizes.batch * PASSES.get(method, 6) * forward
 
 
 # Pre-training --------------------------------------------------------------------------------------------------------
 
 
-def pretrain(folder: Path, out: Path, timings: dict[str, Any], seconds: float, sizes: Sizes) -> dict[str, Any]:
-    """Train SimCLR in the quickest way for so many seconds, and return what its encoder scores."""
-    ways = {way: found["seconds"] for way, found in timings["update"].items() if way.startswith("SimCLR, ")}
-    _, precision, *xla = min(ways, key=ways.get).split(", ")
-    sources = (folder / "photographs", folder / "labelled/train")
-    updates = max(1, len(decoded.select(sources)) // sizes.batch)
-    whole = max(1, int(0.8 * seconds / (updates * min(ways.values()))))  # a fifth for kNN, checkpoints and scores
-    epochs = once(out / "epochs.json", lambda: whole)  # of the first run, so that a later one goes on from it
-    place, labelled = out / "simclr_run", folder / "labelled"
-    options = f"--batch-size {sizes.batch} --width {sizes.width} --epochs {epochs} --knn-every {max(1, epochs // 20)} --precision {precision}"
-    call("simclr.main", "--photographs", *sources, "--knn-train", labelled / "train", "--knn-test", labelled / "val",
-        "--out", place, *options.split(), *(["--xla"] if xla else []))  # fmt: skip
-    judged = place / "evaluation.json"
-    call("encoders.evaluate", "--encoder", place / "encoder.keras", "--train", labelled / "train",
-        "--test", labelled / "val", "--out", judged, "--cache", place)  # fmt: skip
-    return {"epochs": epochs, "encoders": disk.read_json(judged)}
+def pretrain(results: Results, folder: Path, seconds: float, sizes: Sizes) -> None:
+    """Train SimCLR in the quickest way for so many seconds, and judge its encoder."""
+    (precision, xla), labelled, out = quickest(results, sizes), folder / "labelled", results.folder / "simclr_run"
+    sources = (folder / "photographs", labelled / "train")
+    epoch = len(decoded.select(sources)) // sizes.batch * timed("SimCLR", precision, xla, results, sizes)["seconds"]
+    # A fifth is for kNN, checkpoints and scores. A later run goes on to the epochs of the first.
+    epochs = results.once("epochs of SimCLR", lambda: max(1, int(0.8 * seconds / epoch)))
+    words = ["--batch-size", sizes.batch, "--width", sizes.width, "--epochs", epochs, "--precision", precision]
+    words += ["--knn-train", labelled / "train", "--knn-test", labelled / "val", "--knn-every", max(1, epochs // 20)]
+    call("simclr.main", "--photographs", *sources, "--out", out, *words, *["--xla"] * xla)
+    results.once("scores", lambda: scores(out, labelled))
 
 
-def call(module: str, *words: object) -> None:
-    subprocess.run([sys.executable, "-m", module, *map(str, words)], check=True)
+def scores(run: Path, labelled: Path) -> list[dict[str, Any]]:
+    """Return what a run's encoder knows of classes, and what it knew before its training."""
+    data = ["--train", labelled / "train", "--test", labelled / "val", "--cache", run, "--out", run / "scores.json"]
+    call("encoders.evaluate", "--encoder", run / "encoder.keras", *data)
+    return disk.read_json(run / "scores.json")
 
 
-def write_report(out: Path) -> None:
-    """Write report.md of what is finished."""
-    tests, timings = (disk.read_json(out / f"{name}.json") for name in ("tests", "timings"))
-    lines = [f"# {timings['device']}", "", f"{len(tests['failed'])} of {tests['tests']} tests failed", ""]
-    lines += [f"- `{name}`: {message.splitlines()[0] if message else ''}" for name, message in tests["failed"].items()]
-    lines += ["", *(f"- {name}: {value:.4g}" for name, value in timings.items() if isinstance(value, float)), ""]
-    lines += ["| update | ms | by the card's arithmetic, ms | times |", "|---|---|---|---|"]
-    for name, found in timings["update"].items():
-        seconds, limit = found["seconds"], found["limit"]
-        lines.append(f"| {name} | {1000 * seconds:.1f} | {1000 * limit:.2f} | {seconds / limit:.1f} |")
-    if (out / "scores.json").exists():
-        scores = disk.read_json(out / "scores.json")
-        lines += ["", f"SimCLR, {scores['epochs']} epochs:", ""]
-        lines += [
-            f"- {row['encoder']}: kNN {row['neighbours']:.3f}, linear {row['linear']:.3f}" for row in scores["encoders"]
-        ]
-    disk.write_text(out / "report.md", "\n".join(lines) + "\n")
-    print(f"wrote {out / 'report.md'}")
+def report(values: dict[str, Any]) -> str:
+    """Return what is measured so far as Markdown."""
+    tests = values.get("tests", {"tests": 0, "failed": {}})
+    lines = [f"# {values['device']}", "", f"{len(tests['failed'])} of {tests['tests']} tests failed", ""]
+    lines += [f"- `{name}`: {' '.join(message.split())[:200]}" for name, message in tests["failed"].items()]
+    lines += ["", *(f"- {name}: {value:.4g}" for name, value in values.items() if isinstance(value, int | float))]
+    lines += [f"- {name}: {value:.4g} s" for name, value in values.get("steps 2 and 3, seconds", {}).items()]
+    lines += ["", "| an update of | ms | by arithmetic, ms | ratio |", "|---|---|---|---|"]
+    for name, found in values.items():
+        if name.startswith(UPDATE):
+            seconds, limit = found["seconds"], found["by arithmetic"]
+            lines.append(
+                f"| {name.removeprefix(UPDATE)} | {1e3 * seconds:.1f} | {1e3 * limit:.2f} | {seconds / limit:.1f} |"
+            )
+    for row in values.get("scores", ()):
+        lines += ["", f"{row['encoder']}: kNN {row['neighbours']:.3f}, linear {row['linear']:.3f}"]
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

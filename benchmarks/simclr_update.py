@@ -103,9 +103,9 @@ def operations(network: keras.Model, shape: tuple[int, ...]) -> int:
     return sum(2 * prod(layer.output.shape[1:-1]) * prod(layer.kernel.shape) for layer in with_kernel)
 
 
-def speed() -> float:
-    """Return the floating-point operations a second of a large matrix product in float32."""
-    matrix = tf.random.normal((MATRIX, MATRIX))
+def speed(dtype: str = "float32") -> float:
+    """Return the floating-point operations a second of a large matrix product."""
+    matrix = tf.cast(tf.random.normal((MATRIX, MATRIX)), dtype)
     seconds = []
     for _ in range(4):
         start = time.perf_counter()

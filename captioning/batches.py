@@ -141,7 +141,7 @@ def parts(batches: list[np.ndarray], devices: int) -> list[np.ndarray]:
     """
     if (fewest := min(map(len, batches))) < devices:
         raise InputError(
-            f"expected something in each batch for {devices} devices, found a batch of {fewest}; choose another --batch-size"
+            f"expected at least {devices} examples in each batch, one for each device, found a batch of {fewest}; choose another --batch-size"
         )
     return [batch[first::devices] for batch in batches for first in range(devices)]
 

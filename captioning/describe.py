@@ -108,8 +108,8 @@ def shipped(folder: Path) -> dict[str, Describer]:
     found = sorted(path.parent for path in folder.glob("*/captioner.keras") if path.with_name("encoder.keras").exists())
     if not found:
         raise InputError(
-            f"expected captioners in folders of {folder}, each with encoder.keras and captioner.keras, found none; get them, or leave "
-            "out --compare"
+            f"expected captioners in folders of {folder}, each with encoder.keras and captioner.keras, found none; put a captioner "
+            "and its encoder into a folder there, or leave out --compare"
         )
     return {own.name: Describer(own / "encoder.keras", own / "captioner.keras") for own in found}
 

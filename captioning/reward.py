@@ -73,11 +73,6 @@ class SelfCritical(keras.Model):
         self.reward, self.recipe = reward, recipe
         self.design = captioner_file.design(captioner)
         self.trainer = self.design.trainer(captioner)
-        for layer in captioner.layers:
-            if (
-                layer.name == "feature_dropout"
-            ):  # of merge, which may have learnt from standardised features: these are as they are
-                layer.rate = 0.0
         self.means = [keras.metrics.Mean("loss"), keras.metrics.Mean("reward")]
         self.longest = decoding.longest(captioner, tokenizer)
         self.built = True

@@ -129,7 +129,7 @@ def train(data: TrainingData, folder: Path, recipe: Recipe, seed: int) -> Traine
     """
     keras.utils.set_random_seed(seed)
     size = data.tokenizer.vocabulary_size
-    strategy = devices.strategy(recipe.batch_size)
+    strategy = devices.of_this_machine()
     with strategy.scope():
         model, seen, dev, on_raw = recipe.model.prepare(data.train, data.dev, size, recipe)
         updates = seen.steps(recipe.batch_size)

@@ -37,6 +37,12 @@ def faster_in_bfloat16() -> bool:
     return not has_gpu() and ("amx_bf16" in known or ("AuthenticAMD" in known and "avx512_bf16" in known))
 
 
+def of_this_machine() -> tf.distribute.Strategy:
+    """Return one device, or all GPUs of this machine."""
+    several = len(tf.config.list_logical_devices("GPU")) > 1
+    return tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
+
+
 def strategy(batch_size: int) -> tf.distribute.Strategy:
     """Return one device, all GPUs of this machine, or those of all workers: each then takes its part of a batch.
 
@@ -44,12 +50,7 @@ def strategy(batch_size: int) -> tf.distribute.Strategy:
 
     :raises InputError: the devices cannot have equal parts, TF_CONFIG has another form, or an address in it is in use.
     """
-    if workers.worker().count > 1:
-        chosen = _of_workers()
-    elif len(tf.config.list_logical_devices("GPU")) > 1:
-        chosen = tf.distribute.MirroredStrategy()
-    else:
-        chosen = tf.distribute.get_strategy()
+    chosen = _of_workers() if workers.worker().count > 1 else of_this_machine()
     if batch_size % chosen.num_replicas_in_sync:
         raise InputError(
             f"{chosen.num_replicas_in_sync} devices cannot have equal parts of --batch-size {batch_size}: "
@@ -76,10 +77,12 @@ def replicas() -> int:
 
 
 def part_of_mean(mean, count):
-    """Return this device's loss, where the devices have other numbers of examples, and these `count` ones have this mean.
+    """Return this device's loss, where devices have different numbers of examples.
 
-    Gradients, summed over the devices, are those of the mean over all examples. The value is `mean` over the number of devices,
-    which Keras weighs by the counts.
+    Gradients, summed over the devices, are those of the mean over all examples. The value is `mean` divided by the number of devices.
+    Keras averages these values with the numbers of examples as weights.
+
+    :param mean: the mean loss of this device's `count` examples.
     """
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1:

@@ -56,7 +56,7 @@ def fit(
     :param batches: epoch (int64 scalar, from 0) -> exactly `steps` batches, which depend on the epoch and the seed only; of several
         workers each gives its part of them, and of `validation`, and its own folder.
     :param identity: settings that must not change between a run and its continuation (plain values).
-    :param in_parts: of several devices, batches and `validation` come as the part of each, one after the other, of any lengths.
+    :param in_parts: with several devices, a batch comes as one element for each device; these may differ in length. So does `validation`.
     :raises InputError: the loss is not a number, the folder belongs to a run with another identity, another run is writing there,
         or another worker has stopped or was given other settings.
     """

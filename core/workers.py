@@ -140,10 +140,10 @@ def fit(
     in_parts: bool,
 ) -> None:
     """Do what `model.fit` does, with the same steps of the same model. Keras 3.15's own `fit` fails with several workers
-    ("PerReplica cannot become a tensor"), and with parts of other lengths; delete this function once it works.
+    ("PerReplica cannot become a tensor"), and with parts of different lengths; delete this function once it works.
 
     :param batches: this worker's part of each batch; so is `validation_data`.
-    :param in_parts: batches come as the parts of this worker's devices, one after the other.
+    :param in_parts: a batch comes as one element for each of this worker's devices.
     """
     strategy = model.distribute_strategy
     train, test = (_everywhere(step, strategy) for step in (model.train_step, model.test_step))

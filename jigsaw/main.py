@@ -105,7 +105,7 @@ def main(arguments: list[str] | None = None) -> None:
         )
         if going.worker.number:  # the main worker writes the results
             return
-        draw_curves(config.out / "curves.png", history, ("loss", "val_loss"), ("accuracy", "val_accuracy", "knn"))
+        draw_curves(config.out / "curves.png", history, ("loss", "val_loss"), ("accuracy", "val_accuracy"))
         finish(config, test, permutations, recipe)
 
 

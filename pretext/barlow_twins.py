@@ -2,7 +2,7 @@
 
     python -m pretext.barlow_twins --photographs Flicker8k_Dataset --only Flickr8k_text/Flickr_8k.trainImages.txt --out barlow_twins_run
 
-Each number of a photograph's projection shall be the same in both views, and tell something else than the other numbers.
+Each number of the projection must be equal in both views of a photograph, and uncorrelated with the other numbers.
 Reads and writes what simclr.main reads and writes.
 """
 
@@ -33,7 +33,7 @@ class Settings(run.ViewSettings):
 
     # Training
     learning_rate: settings.Positive = 0.004
-    """The highest learning rate, for 256 photographs a batch; it is scaled by batch_size / 256. The loss is a sum over `dimension` numbers, so it is low."""
+    """The highest learning rate, for 256 photographs a batch; it is scaled by batch_size / 256. It is low because the loss is a sum over all numbers."""
 
     # Views
     solarize: settings.Share = 0.2
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 class BarlowTwins(Siamese):
-    """Views (N, 2, H, W, 3) -> projections (N, 2, D), whose two views are to have the identity as their correlation."""
+    """Views (N, 2, H, W, 3) -> projections (N, 2, D). The correlation matrix of the two views is trained to be the identity."""
 
     def __init__(self, network: keras.Model, off_diagonal: float, dimension: int):
         super().__init__(network, head(network.output_shape[-1], dimension, dimension, dimension))

@@ -2,7 +2,7 @@
 
     python -m pretext.byol --photographs Flicker8k_Dataset --only Flickr8k_text/Flickr_8k.trainImages.txt --out byol_run
 
-The network predicts, from one view, what a slowly moving copy of itself projects of the other view.
+The network sees one view, and predicts the projection of the other view by a copy that follows the network slowly.
 Reads and writes what simclr.main reads and writes.
 """
 

@@ -8,7 +8,7 @@ mirrored or not, in other light, and learns these features. Writes, into --out:
     teacher/features.pkl                  the teacher's features, if it is an encoder
     encoder.keras                         the student, for step 1
     checkpoint.weights.h5                 the state after the last epoch; the same command goes on from it
-    history.csv, curves.png, tensorboard  loss, cosine to the teacher and kNN by epoch
+    history.csv, curves.png, tensorboard  loss, cosine to the teacher, kNN, linear probe and effective rank by epoch
 """
 
 import hashlib
@@ -79,8 +79,9 @@ def main(arguments: list[str] | None = None) -> None:
     with run.started(settings.from_command_line(Settings, arguments)) as going:
         config = going.config
         pixels, ids = decoded.load_named(config.photographs, (config.stored,) * 2, config.out, config.only)
-        teacher = features_of(config.teacher, dict(decoded.named(config.photographs, config.only)), config.out)
-        targets = principal(teacher_features(teacher, ids), config.dimension)
+        paths = dict(decoded.named(config.photographs, config.only))
+        features = teacher_features(config.teacher, {image: paths[image] for image in ids}, config.out)
+        targets = principal(features, config.dimension)
         network, student = going.build(pixels, lambda updates: build(config, targets.shape[1], updates))
         trained, size = student.get_layer(network.name), config.encoder_size
         history = going.fit(
@@ -94,36 +95,33 @@ def main(arguments: list[str] | None = None) -> None:
         if going.worker.number:  # the main worker writes the results
             return
         going.export(network, trained)
-        draw_curves(config.out / "curves.png", history, ("loss",), ("cosine", "knn"))
+        draw_curves(config.out / "curves.png", history, ("loss",), ("cosine",))
 
 
-def features_of(teacher: Path, photographs: dict[str, Path], folder: Path) -> Path:
-    """Return the file of the teacher's features. Those of an encoder are computed into `folder`, unless an earlier run has done so.
+def teacher_features(teacher: Path, photographs: dict[str, Path], folder: Path) -> np.ndarray:
+    """Return the teacher's features of photographs, float32 (N, D). Those of an encoder are computed into `folder`, unless they are there.
 
     :param photographs: by image id.
-    :raises InputError: as `encoder_file.read` and `extract.write`.
+    :raises InputError: as `encoder_file.read` and `extract.write`, or a file of features lacks a photograph.
     """
-    if teacher.suffix not in (".keras", ".onnx"):
-        return teacher
-    encoder, path = encoder_file.read(teacher), folder / "teacher/features.pkl"
-    origin = features_file.read_origin(path) if path.exists() else None
-    if not origin or origin["encoder"] != encoder_file.fingerprint(encoder):
-        extract.write(path, encoder, photographs, cleaning="seed")
-    return path
-
-
-def teacher_features(path: Path, ids: list[str]) -> np.ndarray:
-    """Return the teacher's features of photographs, float32 (N, D), in the order of their ids.
-
-    :raises InputError: the file is damaged, or lacks a photograph.
-    """
+    path = written(teacher, photographs, folder) if teacher.suffix in (".keras", ".onnx") else teacher
     features = features_file.read(path)
-    if missing := [image for image in ids if image not in features]:
+    if missing := [image for image in photographs if image not in features]:
         raise InputError(
-            f"expected the teacher's features of {len(ids):,} photographs in {path}, found none of {len(missing):,} of them "
+            f"expected the teacher's features of {len(photographs):,} photographs in {path}, found none of {len(missing):,} of them "
             f"({missing[0]} and so on); run step 1 with the teacher on all photographs"
         )
-    return np.concatenate([features[image] for image in ids])
+    return np.concatenate([features[image] for image in photographs])
+
+
+def written(teacher: Path, photographs: dict[str, Path], folder: Path) -> Path:
+    """Return the file of an encoder's features of photographs, which an earlier run may have written."""
+    encoder, path = encoder_file.read(teacher), folder / "teacher/features.pkl"
+    origin = features_file.read_origin(path) if path.exists() else {}
+    same = origin.get("encoder") == encoder_file.fingerprint(encoder)
+    if not same or not photographs.keys() <= features_file.read(path).keys():
+        extract.write(path, encoder, photographs, cleaning="seed")
+    return path
 
 
 def principal(features: np.ndarray, dimension: int) -> np.ndarray:

@@ -2,8 +2,8 @@
 
     python -m pretext.moco --photographs Flicker8k_Dataset --only Flickr8k_text/Flickr_8k.trainImages.txt --out moco_run
 
-A view's projection, the query, shall be nearer to the key of the other view than to the keys of other photographs. Keys come from a slowly
-moving copy of the network; those of earlier batches wait in a queue. Reads and writes what simclr.main reads and writes.
+A view's projection, the query, must be nearer to the key of the other view than to the keys of other photographs. Keys come from a copy that
+follows the network slowly. Those of earlier batches stay in a queue. Reads and writes what simclr.main reads and writes.
 """
 
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ class MomentumSiamese(Siamese):
     """A `Siamese` with a copy of its network and one of its head, which follow them after each update (equation 2).
 
     Each weight of a copy becomes momentum x itself + (1 - momentum) x the weight that it follows. No gradient moves it.
-    The statistics of batch normalisation do not follow: a copy has its own, of what it sees.
+    Statistics of batch normalisation do not follow: each copy has its own.
     """
 
     def __init__(self, network: keras.Model, head: keras.Model, momentum: float):

@@ -240,7 +240,7 @@ def train_views(config: ViewSettings, method: Callable[[Any, keras.Model, int], 
         if going.worker.number:  # the main worker writes the results
             return
         going.export(network, model.network)
-        draw_curves(config.out / "curves.png", history, ("loss",), ("accuracy", "spread", "knn", "linear"), ("rankme",))
+        draw_curves(config.out / "curves.png", history, ("loss",), ("accuracy", "spread"))
         draw_neighbours(config.out / "neighbours.png", features, pixels)
 
 

@@ -17,6 +17,8 @@ class Siamese(keras.Model):
     It is 1 when they fill the sphere, and 0 when all are equal.
     """
 
+    draw: Callable | None = None  # where photographs lie in a GPU's memory: (indices, seed) of a batch -> its views
+
     def __init__(self, network: keras.Model, head: keras.Model):
         super().__init__()
         self.network = network  # the first: pretext.export relies on it
@@ -35,8 +37,6 @@ class Siamese(keras.Model):
         flat = ops.reshape(views, (-1, *views.shape[2:]))  # (NV, H, W, 3)
         projections = head(network(self.normalisation(flat), training=training), training=training)
         return ops.reshape(projections, (-1, views.shape[1], projections.shape[-1]))
-
-    draw: Callable | None = None  # where photographs lie in a GPU's memory: (indices, seed) of a batch -> its views
 
     def train_step(self, data):
         return super().train_step(self.draw(*data) if self.draw else data)

@@ -2,8 +2,8 @@
 
     python -m pretext.vicreg --photographs Flicker8k_Dataset --only Flickr8k_text/Flickr_8k.trainImages.txt --out vicreg_run
 
-The two views of a photograph shall have the same projection (invariance), while each number varies over the batch (variance) and tells
-something else than the other numbers (covariance). Reads and writes what simclr.main reads and writes.
+The two views of a photograph must have equal projections (invariance). Each number must vary over the batch (variance), and be uncorrelated
+with the other numbers (covariance). Reads and writes what simclr.main reads and writes.
 """
 
 from dataclasses import dataclass

@@ -32,12 +32,12 @@ class Alarm(keras.callbacks.Callback):
 
 
 class Probes(keras.callbacks.Callback):
-    """Adds to the logs after every few epochs what the features know; not a number between.
+    """Measures the features every few epochs, and adds the results to the logs. In other epochs they are NaN.
 
-    `rankme`: the effective rank of the features of photographs. With labelled ones also top-1 on those of `test`: `knn`, by nearest
-    neighbours, and `linear`, by a logistic regression that is fitted anew each time, so that no gradient reaches the network.
+    `rankme` is the effective rank of the features of photographs. With labelled ones, `knn` and `linear` are top-1 on the test part: by
+    nearest neighbours, and by a logistic regression that is fitted anew each time. No gradient reaches the network.
 
-    :param labelled: train and test, or None.
+    :param labelled: the train part and the test part, or None.
     """
 
     def __init__(
@@ -114,9 +114,10 @@ def load_voters(
 
 
 def draw_curves(path: Path, history: dict[str, list[float]], *plots: Sequence[str]) -> None:
-    """Draw what the history has of each plot's names over the epochs, the plots side by side."""
+    """Draw what the history has of each plot's names over the epochs, and what `Probes` adds, the plots side by side."""
     from matplotlib.figure import Figure  # slow to import, and needed once a run
 
+    plots = [names for names in (*plots, ("knn", "linear"), ("rankme",)) if history.keys() & set(names)]
     figure = Figure(figsize=(4.5 * len(plots), 4), layout="constrained")
     for axes, names in zip(figure.subplots(1, len(plots)), plots, strict=True):
         axes.set_xlabel("epoch")

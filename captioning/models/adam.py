@@ -14,7 +14,7 @@ class Adam(keras.optimizers.Adam):
     def apply(
         self, grads: Sequence[tf.Tensor | tf.IndexedSlices], trainable_variables: Sequence[keras.Variable]
     ) -> None:
-        if devices.replicas() > 1:  # which meet in each update, as they cannot within another graph
+        if devices.replicas() > 1:  # they synchronise in each update, which cannot be done inside another tf.function
             super().apply([*map(tf.convert_to_tensor, grads)], trainable_variables)
             return
 
@@ -26,7 +26,7 @@ class Adam(keras.optimizers.Adam):
 
 
 class AdamW(keras.optimizers.AdamW):
-    """Of several devices it clips the sum of their gradients, as one device does; Keras' clips each device's."""
+    """AdamW that clips the sum of all devices' gradients. Keras' own clips each device's gradients."""
 
     def _clip_gradients(self, grads: Sequence[tf.Tensor | tf.IndexedSlices]) -> list[tf.Tensor]:
         context = tf.distribute.get_replica_context()

@@ -176,6 +176,9 @@ def on_raw_features(captioner: keras.Model, mean: np.ndarray, scale: np.ndarray)
     kernel, bias = copy.get_layer("feature_dense").get_weights()  # (D, 256), (256,)
     kernel = kernel / scale[:, None]
     copy.get_layer("feature_dense").set_weights([kernel, bias - mean @ kernel])
+    copy.get_layer(
+        "feature_dropout"
+    ).rate = 0.0  # where it learns on, from its reward: zeros are far from these features' mean
     return copy
 
 

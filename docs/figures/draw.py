@@ -71,7 +71,7 @@ def draw_simclr() -> None:
     """Draw the log of docs/recipes/simclr.sh, and the views and the shipped encoder's neighbours of drawn scenes."""
     network = Network(encoder_file.read(TRAINED / "simclr_260_encoder.keras"))
     pixels = drawn(600, network.height)
-    draw_curves(FOLDER / "simclr_curves.png", history(), ("loss",), ("accuracy", "spread", "knn"))
+    draw_curves(FOLDER / "simclr_curves.png", history(), ("loss",), ("accuracy", "spread"))
     watch.draw_views(FOLDER / "simclr_views.png", pixels, Recipe(64, 0.2, 0.5, blur=0.2), seed=0, count=12)
     watch.draw_neighbours(FOLDER / "simclr_neighbours.png", network, pixels, count=3)
 

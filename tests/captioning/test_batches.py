@@ -76,6 +76,6 @@ def test_the_fingerprint_tells_data_apart():
 def test_the_parts_of_devices_make_up_each_batch():
     batches = [np.arange(5), np.arange(5, 8)]
     assert [part.tolist() for part in parts(batches, 2)] == [[0, 2, 4], [1, 3], [5, 7], [6]]
-    with pytest.raises(InputError, match="for 4 devices, found a batch of 3; choose another --batch-size"):
+    with pytest.raises(InputError, match="at least 4 examples in each batch, one for each device, found a batch of 3"):
         parts(batches, 4)
     assert len([*CAPTIONS.ordered(4, 2)]) == 2 * len([*CAPTIONS.ordered(4)])

@@ -10,18 +10,12 @@ import tensorflow as tf
 
 from captioning import batches, train
 from captioning.models import attention, merge
-from captioning.tokenizer import Tokenizer, wrap
 from core import devices
+from tests.captioning.test_attention import DESCRIPTIONS, TOKENIZER
 from tests.conftest import ROOT
 
 RANDOM = np.random.default_rng(0)
-WORDS = ["red", "blue", "dog", "cat", "runs", "sits"]
-TEXTS = {
-    f"photo{number}": [" ".join(RANDOM.choice(WORDS, length)) for length in RANDOM.integers(1, 9, 3)]
-    for number in range(10)
-}
-TOKENIZER = Tokenizer.fit(wrap(text) for texts in TEXTS.values() for text in texts)
-FEATURES = {image: RANDOM.normal(size=(1, 12)).astype("float32") for image in TEXTS}
+FEATURES = {image: RANDOM.normal(size=(1, 12)).astype("float32") for image in DESCRIPTIONS}
 TWO_DEVICES = """
 import sys
 import tensorflow as tf
@@ -34,7 +28,8 @@ compare_one_device_with_two(sys.argv[1])
 def trained(name: str, folder: Path) -> tuple[np.ndarray, list[np.ndarray]]:
     """Return loss and val_loss of each epoch, and the captioner's weights."""
     kind = batches.Captions if name == merge.NAME else batches.ByPhotograph
-    parts = [batches.gather(part, FEATURES, TOKENIZER, kind) for part in (TEXTS, dict([*TEXTS.items()][:6]))]
+    several = [*DESCRIPTIONS.items()]
+    parts = [batches.gather(dict(part), FEATURES, TOKENIZER, kind) for part in (several[:6], several[:4])]
     recipe = train.Recipe(
         2, 4, 0.003, 1e-3, True, None, None, name == merge.NAME, name, 8 if name == attention.NAME else None
     )
@@ -46,11 +41,11 @@ def trained(name: str, folder: Path) -> tuple[np.ndarray, list[np.ndarray]]:
 
 def compare_one_device_with_two(folder: str) -> None:
     keras.layers.Dropout.call = lambda self, inputs, training=False: inputs  # each device draws its own
-    one_device, two = devices.strategy, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    one_device, two = devices.of_this_machine, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     for name in (merge.NAME, attention.NAME):
-        devices.strategy = one_device
+        devices.of_this_machine = one_device
         expected, weights = trained(name, Path(folder) / f"one {name}")
-        devices.strategy = lambda batch_size: two
+        devices.of_this_machine = lambda: two
         found, others = trained(name, Path(folder) / f"two {name}")
         np.testing.assert_allclose(found, expected, rtol=1e-4, err_msg=name)
         for weight, other in zip(weights, others, strict=True):

@@ -23,19 +23,16 @@ def test_a_dry_run_packs_measures_trains_and_reports(tmp_path, monkeypatch, capf
     assert "32 photographs" in capfd.readouterr().out
     words = ["--archive", str(archive), "--out", str(out), "--minutes", "0.01", "--dry-run"]
     gpu.main(words)
-    timings = json.loads((out / "timings.json").read_text())
-    assert len(timings["update"]) == 2 and all(found["limit"] > 0 for found in timings["update"].values())
-    assert json.loads((out / "tests.json").read_text())["tests"] >= 3
+    results = json.loads((out / "results.json").read_text())
+    updates = [found for name, found in results.items() if name.startswith(gpu.UPDATE)]
+    assert len(updates) == 2 and all(found["seconds"] > found["by arithmetic"] > 0 for found in updates)
+    assert results["tests"]["tests"] >= 3 and not results["tests"]["failed"]
+    assert results["epochs of SimCLR"] == 1 and 0 <= results["scores"][0]["neighbours"] <= 1
     report = (out / "report.md").read_text()
-    assert (
-        "0 of " in report
-        and "step 2, seconds of an epoch" in report
-        and "SimCLR, 1 epochs" in report
-        and "kNN" in report
-    )
-    changed = {path: path.stat().st_mtime_ns for path in out.rglob("*.json")}
+    assert "0 of " in report and "- an epoch: " in report and "| SimCLR, float32 |" in report and "kNN" in report
+    written = (out / "results.json").stat().st_mtime_ns
     gpu.main(words)
-    assert changed == {path: path.stat().st_mtime_ns for path in out.rglob("*.json")}  # nothing is done twice
+    assert written == (out / "results.json").stat().st_mtime_ns  # nothing is measured twice
 
 
 def test_an_archive_that_is_none_is_named(tmp_path):
