@@ -35,7 +35,7 @@ class Settings:
     """Folder of photographs, searched with its sub-folders."""
     captions: Path = Path("Flickr8k_text/Flickr8k.token.txt")
     """Their captions."""
-    encoder: Path = Path("Pre-trained/distilled_encoder.keras")
+    encoder: Path = Path("Pre-trained/distilled/encoder.keras")
     """The encoder, which turns a photograph into a feature."""
     cleaning: Cleaning = "seed"
     """seed drops words of one letter and words with digits, as the original does. natural keeps all, in every script."""

@@ -1,9 +1,9 @@
 """Step 6: compare encoders. Each goes through steps 1 to 3 with several captioners, and one table compares them all.
 
-    python 6_ablation.py --encoders untrained=untrained.keras simclr=Pre-trained/simclr_260_encoder.keras --labelled imagenette
+    python 6_ablation.py --encoders untrained=untrained.keras simclr=Pre-trained/simclr_260/encoder.keras --labelled imagenette
 
 Reads what steps 1 and 2 read, and encoders: .keras files, .onnx files with their .json, and checkpoints whose conversion needs nothing
-told. FILE.json beside an encoder's file may hold its "pretext task" and "data". Writes, into --out:
+told. FILE.json beside an encoder's file may hold its "pretext task", "data" and "labels". Writes, into --out:
     ablation.csv, ablation.md, ablation.html   the table; the page also has plots, and photographs whose captions you can mark
     scores.png, losses.png, neighbours.png     the plots; the last with --labelled only
     NAME-FINGERPRINT/                          features and summary.json of an encoder, and a folder for each captioner: seed-N, attention-seed-N, cider-seed-N
@@ -29,7 +29,7 @@ class Settings:
     """Edit these here, or override them on the command line."""
 
     # Data
-    encoders: tuple[str, ...] = ("Pre-trained/distilled_encoder.keras",)
+    encoders: tuple[str, ...] = ("Pre-trained/distilled/encoder.keras",)
     """Encoder files or checkpoints, each as FILE or NAME=FILE. The others are compared with the first."""
     photographs: Path = Path("Flicker8k_Dataset")
     """Folder of photographs."""

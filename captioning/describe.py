@@ -101,7 +101,9 @@ class Describer:
 
 
 def shipped(folder: Path) -> dict[str, Describer]:
-    """Return the captioners that are shipped, each with its encoder in a folder of its own, by these folders' names.
+    """Return the captioners that are shipped, each with its encoder in a folder of its own.
+
+    Their names are the folders' names, with the number of labels that the encoder learned from where encoder.json tells it.
 
     :raises InputError: there is none.
     """
@@ -111,7 +113,12 @@ def shipped(folder: Path) -> dict[str, Describer]:
             f"expected captioners in folders of {folder}, each with encoder.keras and captioner.keras, found none; put a captioner "
             "and its encoder into a folder there, or leave out --compare"
         )
-    return {own.name: Describer(own / "encoder.keras", own / "captioner.keras") for own in found}
+    return {_title(own): Describer(own / "encoder.keras", own / "captioner.keras") for own in found}
+
+
+def _title(folder: Path) -> str:
+    labels = encoder_file.facts(folder / "encoder.keras").get("labels")
+    return f"{folder.name} (labels: {labels})" if labels else folder.name
 
 
 def all_by_captioner(

@@ -35,7 +35,7 @@ class Settings:
     """Their captions."""
     cleaning: Cleaning = "seed"
     """How step 1 cleans them."""
-    encoder: Path = Path("Pre-trained/distilled_encoder.keras")
+    encoder: Path = Path("Pre-trained/distilled/encoder.keras")
     """The encoder, which turns a photograph into a feature."""
     train_images: Path = Path("Flickr8k_text/Flickr_8k.trainImages.txt")
     """List of the photographs to learn from."""

@@ -67,7 +67,7 @@ Flickr8k_text/ in this folder,
     python 4_tokenizer.py
     python 5_test.py --photographs YOUR-PHOTOGRAPHS
 and step 6 for any encoders:
-    python 6_ablation.py --encoders simclr=Pre-trained/simclr_260_encoder.keras supervised=Pre-trained/efficientnet_lite0_encoder.keras
+    python 6_ablation.py --encoders simclr=Pre-trained/simclr_260/encoder.keras supervised=Pre-trained/efficientnet_lite0/encoder.keras
 """
 
 

@@ -5,12 +5,13 @@ without any code of ours. The second is .onnx with .json beside it.
 """
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 from keras import layers, ops
 
-from core import keras_files
+from core import disk, keras_files
 from core.errors import InputError
 from encoders import onnx_file
 from encoders.fast import leaves
@@ -59,6 +60,21 @@ def write(path: Path, model: keras.Model, name: str, *, bits: int = 24) -> None:
 def say_written(path: Path, model: Encoder, name: str) -> None:
     """Print what was written."""
     print(f"wrote {path}: {name}, {describe(model)}, {path.stat().st_size / 1e6:.1f} MB")
+
+
+def facts(path: Path) -> dict[str, Any]:
+    """Return what FILE.json beside an encoder's file says of it; nothing where there is none.
+
+    :raises InputError: it holds no JSON object.
+    """
+    beside = path.with_suffix(".json")
+    found = disk.read_json(beside) if beside.exists() else {}
+    if not isinstance(found, dict):
+        raise InputError(
+            f'expected an object such as {{"pretext task": "SimCLR"}} in {beside}, found {type(found).__name__}; '
+            "give one, or remove the file"
+        )
+    return found
 
 
 def fingerprint(encoder: Encoder) -> str:

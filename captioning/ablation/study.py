@@ -26,14 +26,14 @@ from captioning.models import merge
 from captioning.train import Recipe, TrainingData, train
 from core import disk
 from core.errors import InputError
-from encoders import convert, evaluate, photographs
+from encoders import convert, encoder_file, evaluate, photographs
 from encoders.encoder_file import Encoder
 from encoders.evidence import Told
 from encoders.extract import Precision, write
 from encoders.features_file import grid_path
 
-# What FILE.json beside an encoder's file may say. A person writes the first two; encoders.convert writes the others.
-SIDECAR = ("pretext task", "data", "checkpoint", "family", "network", "normalisation")
+# What FILE.json beside an encoder's file may say. A person writes the first three; encoders.convert writes the others.
+SIDECAR = ("pretext task", "data", "labels", "checkpoint", "family", "network", "normalisation")
 
 EXAMPLES = 12  # photographs on the page
 
@@ -78,10 +78,12 @@ def read(captions: Path, folder: Path, lists: Sequence[Path], out: Path, cleanin
 def named(words: Sequence[str]) -> dict[str, Path]:
     """Return encoder files by name: `simclr=FILE` is called simclr, `FILE` by its own name, also where there is a = in its path.
 
+    A file that is called encoder.keras has its folder's name.
+
     :raises InputError: two have one name.
     """
     parts = [
-        word.partition("=") if "=" in word and not Path(word).exists() else (Path(word).stem, "", word)
+        word.partition("=") if "=" in word and not Path(word).exists() else (_own_name(Path(word)), "", word)
         for word in words
     ]
     paths = {name: Path(path) for name, _, path in parts}
@@ -90,6 +92,10 @@ def named(words: Sequence[str]) -> dict[str, Path]:
             f"expected different names for {len(words)} encoders, found {', '.join(paths)}: give NAME=FILE"
         )
     return paths
+
+
+def _own_name(path: Path) -> str:
+    return (path.parent.name if path.stem == "encoder" else "") or path.stem
 
 
 def as_file(name: str, path: Path, folder: Path, photographs: Path) -> Path:
@@ -121,12 +127,9 @@ def _plain(name: str) -> str:
 
 def describe(path: Path, encoder: Encoder) -> dict[str, Any]:
     """Return what is known of an encoder: its parameters and D, and what the .json file beside it says."""
-    sidecar = path.with_suffix(".json")
-    facts = disk.read_json(sidecar) if sidecar.exists() else {}
-    if not isinstance(facts, dict):
-        raise InputError(f"expected an object with {', '.join(SIDECAR)} in {sidecar}, found {type(facts).__name__}")
+    facts = encoder_file.facts(path)
     if not facts:
-        print(f"no {sidecar.name} beside {path}: the table does not show its {', '.join(SIDECAR)}")
+        print(f"no {path.stem}.json beside {path}: the table does not show its {', '.join(SIDECAR)}")
     known = {key: str(facts[key]) for key in SIDECAR if key in facts}
     return {**known, "parameters": encoder.count_params(), "D": encoder.output_shape[-1]}
 

@@ -23,7 +23,7 @@ from core.errors import InputError
 from encoders import encoder_file, features_file, photographs
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = ROOT / "Pre-trained" / "distilled_encoder.keras"
+SHIPPED = ROOT / "Pre-trained" / "distilled" / "encoder.keras"
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 CHECKPOINTS = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
 MODELS = (".keras", ".h5", ".hdf5", ".onnx")

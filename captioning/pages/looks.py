@@ -1,6 +1,7 @@
 """Where a captioner looked for each word: as a light over the photograph, on the pages and in a figure for papers."""
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,5 +85,5 @@ def _figure(rows: Sequence[Sequence[Panel]]) -> "Figure":
             axes = figure.add_subplot(len(rows), columns, number * columns + column)
             axes.axis("off")
             axes.imshow(picture)
-            axes.set_title(title, fontsize=9, parse_math=False)  # a $ in a word is a $
+            axes.set_title(textwrap.fill(title, 20), fontsize=9, parse_math=False)  # a $ in a word is a $
     return figure

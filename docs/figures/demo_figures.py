@@ -59,7 +59,7 @@ def pictures_above_captions(path: Path, shown: Sequence[tuple[np.ndarray, str]],
     for axes, (pixels, caption) in zip(figure.subplots(rows, columns).flat, shown, strict=True):
         axes.imshow(pixels)
         axes.set(xticks=[], yticks=[], frame_on=False)
-        axes.set_xlabel(textwrap.fill(caption, 28), fontsize=10)
+        axes.set_xlabel("\n".join(textwrap.fill(line, 28) for line in caption.splitlines()), fontsize=10)
     save(path, figure)
 
 

@@ -3,7 +3,7 @@
     python -m docs.figures.draw --demo demo-run --ablation ablation --jigsaw jigsaw_run
 
 Reads Pre-trained/, a run of the demo, of step 6 and of jigsaw.main; a picture whose run is not named stays as it is. Writes, beside this file:
-    examples.png                                                 what the shipped captioner says of the photographs in Examples/
+    examples.png, words.png                                      what the shipped captioners say of the photographs in Examples/, and where they looked
     simclr_curves.png, simclr_views.png, simclr_neighbours.png   the training of docs/recipes/simclr.sh, views, the shipped encoder's neighbours
     pipeline.png, gallery.png, demo_ablation.png                 the steps, and captions, of the demo's first new scenes; its table
     ablation.png                                                 the table of a run of step 6
@@ -18,7 +18,8 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from captioning.describe import Describer
+from captioning.describe import all_by_captioner, shipped
+from captioning.pages import looks
 from core import devices, disk, settings
 from demo import pictures, scenes
 from docs.figures import comparison_figure, demo_figures
@@ -31,6 +32,7 @@ from pretext import watch
 from pretext.views import Recipe
 from pretext.watch import draw_curves
 
+LOOKED_AT = ("cameraman", "cat", "raccoon")
 FOLDER = Path(__file__).parent
 TRAINED, EXAMPLES = (FOLDER.parents[1] / name for name in ("Pre-trained", "Examples"))
 
@@ -51,7 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
     config = settings.from_command_line(Settings, arguments)
     devices.prepare()
     draw_simclr()
-    draw_examples(FOLDER / "examples.png")
+    draw_examples(FOLDER / "examples.png", FOLDER / "words.png")
     if config.demo:
         described = demo_figures.describe(config.demo)
         demo_figures.draw_pipeline(FOLDER / "pipeline.png", described[:3])
@@ -69,19 +71,23 @@ def main(arguments: list[str] | None = None) -> None:
 
 def draw_simclr() -> None:
     """Draw the log of docs/recipes/simclr.sh, and the views and the shipped encoder's neighbours of drawn scenes."""
-    network = Network(encoder_file.read(TRAINED / "simclr_260_encoder.keras"))
+    network = Network(encoder_file.read(TRAINED / "simclr_260/encoder.keras"))
     pixels = drawn(600, network.height)
     draw_curves(FOLDER / "simclr_curves.png", history(), ("loss",), ("accuracy", "spread"))
     watch.draw_views(FOLDER / "simclr_views.png", pixels, Recipe(64, 0.2, 0.5, blur=0.2), seed=0, count=12)
     watch.draw_neighbours(FOLDER / "simclr_neighbours.png", network, pixels, count=3)
 
 
-def draw_examples(path: Path) -> None:
-    """Draw the photographs of Examples/ with the shipped captioner's captions below, as step 5 gives them."""
-    describer = Describer(TRAINED / "distilled_encoder.keras", TRAINED / "captioner.keras")
-    captions, _ = describer.all_of(photographs.list_photographs(EXAMPLES), beam=1)
-    shown = [(np.asarray(photographs.open_rgb(photograph)), caption.text) for photograph, caption in captions.items()]
-    pictures_above_captions(path, shown, 3)
+def draw_examples(captioned: Path, words: Path) -> None:
+    """Draw the photographs of Examples/ with the shipped captioners' captions below, as `5_test.py --compare` gives them, and where they looked."""
+    found, _ = all_by_captioner(shipped(TRAINED), photographs.list_photographs(EXAMPLES), beam=3)
+    shown = []
+    for path, by_captioner in found.items():
+        lines = [f"{name}:\n{best.text}" for name, (best,) in by_captioner.items()]
+        shown.append((np.asarray(photographs.open_rgb(path)), "\n".join(lines)))
+    pictures_above_captions(captioned, shown, 3)
+    *_, best = next(iter(found.values()))
+    looks.draw(words, {EXAMPLES / f"{name}.jpg": {"": found[EXAMPLES / f"{name}.jpg"][best]} for name in LOOKED_AT})
 
 
 def history() -> dict[str, list[float]]:
@@ -99,11 +105,13 @@ def drawn(count: int, size: int) -> np.ndarray:
 
 
 def shrink(path: Path) -> None:
-    """Leave a PNG 256 colours: a third of its bytes."""
+    """Leave a PNG 1,000 pixels of width and 256 colours: a third of its bytes."""
     with Image.open(path) as picture:
         if picture.mode == "P":
             return
-        fewer = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        small = picture.convert("RGB")
+        small.thumbnail((1000, 2000))
+        fewer = small.quantize(256, dither=Image.Dither.NONE)
     with disk.replacing(path) as temporary:
         fewer.save(temporary, format="png", optimize=True)
 

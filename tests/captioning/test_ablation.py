@@ -282,6 +282,7 @@ def test_names_are_told_or_the_files_own(tmp_path):
     (tmp_path / "rate=1.keras").touch()
     assert study.named([f"{tmp_path}/rate=1.keras"]) == {"rate=1": tmp_path / "rate=1.keras"}
     assert study.named(["a/b.keras", "c=d.keras"]) == {"b": Path("a/b.keras"), "c": Path("d.keras")}
+    assert list(study.named(["a/encoder.keras", "c/encoder.keras", "encoder.keras"])) == ["a", "c", "encoder"]
     with pytest.raises(InputError, match=r"different names for 2 encoders, found b: give NAME=FILE"):
         study.named(["a/b.keras", "c/b.keras"])
 

@@ -183,6 +183,7 @@ def test_step_5_compares_all_shipped_captioners(steps, world, script, monkeypatc
         (tmp_path / name).mkdir()
         shutil.copy(steps / "encoder.keras", tmp_path / name)
         shutil.copy(next(folder.glob("model-ep*")), tmp_path / name / "captioner.keras")
+    (tmp_path / "merge" / "encoder.json").write_text('{"labels": "none"}')
     (tmp_path / "features").mkdir()  # a folder without a captioner
     shutil.copy(steps / "encoder.keras", tmp_path / "features")
     step, served = script("5_test"), []
@@ -190,10 +191,13 @@ def test_step_5_compares_all_shipped_captioners(steps, world, script, monkeypatc
     step.main(["--compare", "--out", "compared", "--figure", "compared/words.png"])
     printed = capsys.readouterr().out
     lines = [line.split("\t") for line in printed.splitlines() if "\t" in line]
-    assert [line[:2] for line in lines] == [[f"photo{n}.png", name] for n in range(8) for name in ("looks", "merge")]
+    assert [line[:2] for line in lines] == [
+        [f"photo{n}.png", name] for n in range(8) for name in ("looks", "merge (labels: none)")
+    ]
     page = Path("compared/gallery.html").read_text("utf-8")
     assert (
-        f'alt="looks: {lines[0][2]}; merge: {lines[1][2] or "no words"}"' in page and page.count("<h2>looks</h2>") == 8
+        f'alt="looks: {lines[0][2]}; merge (labels: none): {lines[1][2] or "no words"}"' in page
+        and page.count("<h2>looks</h2>") == 8
     )
     assert "words.png: 8 captions" in printed and "no captioner of yours" not in printed
 
@@ -201,8 +205,8 @@ def test_step_5_compares_all_shipped_captioners(steps, world, script, monkeypatc
     step.main(["--compare", "--serve"])
     with Path("Examples/photo0.png").open("rb") as photograph:
         found = served[0](photograph)
-        assert "<h2>merge</h2>" in gallery.figure(photograph, "photo0", found)
-    assert {name: len(captions) for name, captions in found.items()} == {"looks": 3, "merge": 3}
+        assert "<h2>merge (labels: none)</h2>" in gallery.figure(photograph, "photo0", found)
+    assert {name: len(captions) for name, captions in found.items()} == {"looks": 3, "merge (labels: none)": 3}
 
 
 def test_a_run_goes_on_to_the_same_losses(steps, monkeypatch, capsys):

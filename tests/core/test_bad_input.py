@@ -259,6 +259,9 @@ ROWS = {
     # the ablation
     "no encoder to compare": Row("6_ablation --encoders none.keras", r"expected an encoder at none\.keras, found nothing"),
     "two encoders of one name": Row("6_ablation --encoders a=encoder.keras a=encoder.keras", "different names for 2 encoders, found a"),
+    "an encoder.json that is no object": Row(
+        "6_ablation --encoders encoder.keras", r'expected an object such as {"pretext task".* in encoder\.json, found list; give one', write("encoder.json", "[]")
+    ),
     "no captioner to compare": Row("6_ablation --encoders encoder.keras --seeds 0", "expected --seeds .*1.*, found 0"),
     # captions, descriptions and lists
     "captions of other photographs": Row(ONE, f"in Flicker8k_Dataset, found none in {TOKEN}: its images are called other",

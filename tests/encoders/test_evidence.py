@@ -239,12 +239,12 @@ SCALES = ("[0, 1]", "[-1, 1]", "0 to 255")
 
 
 def test_the_shipped_encoder_tells_its_scale_by_the_examples():
-    found = shipped("simclr_260_encoder.keras", ROOT / "Examples", 128)
+    found = shipped("simclr_260/encoder.keras", ROOT / "Examples", 128)
     assert found["ImageNet's"] < 0.1 and all(found[scale] > 0.9 for scale in SCALES)
 
 
 @pytest.mark.skipif("FLICKR8K" not in os.environ, reason="set FLICKR8K=DIR, a folder with Flicker8k_Dataset")
-@pytest.mark.parametrize("name", ["simclr_260_encoder.keras", "distilled_encoder.keras"])
+@pytest.mark.parametrize("name", ["simclr_260/encoder.keras", "distilled/encoder.keras"])
 def test_fifty_photographs_tell_how_the_shipped_encoders_were_fed(name):
     found = shipped(name, Path(os.environ["FLICKR8K"]) / "Flicker8k_Dataset", 128)
     assert min(found, key=found.get) == "ImageNet's" and found["ImageNet's"] < 0.02
