@@ -74,13 +74,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 def chosen(config: Settings) -> dict[str, Describer]:
     """Return the captioners to use: your own where the settings name one or one is in this folder, else what is shipped."""
-    if config.compare:
-        return shipped(SHIPPED)
     default = Settings()
     named = (config.model, config.tokenizer, config.encoder) != (default.model, default.tokenizer, default.encoder)
-    if named or any(config.model.glob("model-ep*")):
+    if not config.compare and (named or any(config.model.glob("model-ep*"))):
         return {"": Describer(config.encoder, config.model, config.tokenizer)}
-    if config.serve:
+    if config.compare or config.serve:
         return shipped(SHIPPED)
     print(NOTICE)
     return {"": Describer(BEST / "encoder.keras", BEST / "captioner.keras")}
