@@ -118,7 +118,7 @@ def shipped(folder: Path) -> dict[str, Describer]:
 
 def _title(folder: Path) -> str:
     labels = encoder_file.facts(folder / "encoder.keras").get("labels")
-    return f"{folder.name} (labels: {labels})" if labels else folder.name
+    return folder.name if labels is None else f"{folder.name} (labels: {labels})"
 
 
 def all_by_captioner(

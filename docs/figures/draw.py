@@ -105,7 +105,7 @@ def drawn(count: int, size: int) -> np.ndarray:
 
 
 def shrink(path: Path) -> None:
-    """Leave a PNG 1,000 pixels of width and 256 colours: a third of its bytes."""
+    """Reduce a PNG to at most 1,000 pixels of width and 256 colours: a third of its bytes."""
     with Image.open(path) as picture:
         if picture.mode == "P":
             return
